@@ -1,0 +1,15 @@
+"""Counterfactual models: what answers in place of the base. Any Runnable will do."""
+
+from serac_retriever.counterfactual.model import CounterfactualInput, CounterfactualModel
+from serac_retriever.counterfactual.prompted import PROMPT, Prompted
+from serac_retriever.counterfactual.seq2seq import Seq2Seq
+from serac_retriever.counterfactual.verbatim import Verbatim
+
+__all__ = [
+    "PROMPT",
+    "CounterfactualInput",
+    "CounterfactualModel",
+    "Prompted",
+    "Seq2Seq",
+    "Verbatim",
+]

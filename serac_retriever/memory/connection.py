@@ -1,0 +1,92 @@
+"""How Chroma is reached, and the lock that keeps a folder to one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import chromadb
+import httpx
+from chromadb.api import ClientAPI
+from filelock import FileLock, Timeout
+
+from serac_retriever.errors import ConfigError, MemoryLockedError
+
+LOCK_FILE = "serac.lock"
+
+
+@dataclass
+class Connection:
+    """How to reach Chroma: a client that somebody built, or what it takes to build one."""
+
+    path: Path | None = None
+    client: ClientAPI | None = None
+    host: str | None = None
+    port: int = 8000
+    ssl: bool = False
+    headers: dict[str, str] | None = None
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("path", "client", "host") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                "Expected exactly one of: a folder, client=, host=; "
+                f"got {', '.join(given) or 'none'}. For example EditMemory('edits')."
+            )
+        if self.client is not None and not isinstance(self.client, ClientAPI):
+            raise ConfigError(
+                "Expected client= to be a Chroma client (EphemeralClient, PersistentClient, "
+                f"HttpClient, CloudClient); got {type(self.client).__name__}. "
+                "An AsyncHttpClient cannot be used: pass host= and port= instead."
+            )
+
+    @property
+    def where(self) -> str:
+        """What to call it in a message."""
+        if self.host is not None:
+            return f"{'https' if self.ssl else 'http'}://{self.host}:{self.port}"
+        return str(self.path) if self.path is not None else "the given client"
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of an embedded collection, which belongs to one process."""
+        if self.client is not None:
+            settings = self.client.get_settings()
+            return Path(settings.persist_directory).resolve() if settings.is_persistent else None
+        return self.path.resolve() if self.path is not None else None
+
+    def open(self) -> ClientAPI:
+        """Return a client. A server that does not answer within ``timeout`` seconds raises."""
+        if self.client is not None:
+            return self.client
+        if self.path is not None:
+            return chromadb.PersistentClient(str(self.path))
+        # Chroma's own connection waits for ever: ask first, and bound every later request
+        httpx.get(f"{self.where}/api/v2/heartbeat", timeout=self.timeout).raise_for_status()
+        client = chromadb.HttpClient(
+            host=self.host or "", port=self.port, ssl=self.ssl, headers=self.headers
+        )
+        session = getattr(getattr(client, "_server", None), "_session", None)
+        if isinstance(session, httpx.Client):
+            session.timeout = httpx.Timeout(self.timeout)
+        return client
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Take the folder for this process; released when the process ends, however it ends.
+
+    Raises:
+        MemoryLockedError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE, is_singleton=True, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise MemoryLockedError(
+            f"Expected to be the only process on {folder}, but another one holds it; two would "
+            "corrupt it. Close the other, or share the folder through a server: "
+            f"chroma run --path {folder}, then EditMemory(host='localhost', port=8000)."
+        ) from None
+    return lock

@@ -1,0 +1,49 @@
+"""An Edit as a Chroma record and back: id, document (the prompt) and flat metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from serac_retriever.edit import Edit
+from serac_retriever.errors import InvalidEditError
+
+
+class Malformed(NamedTuple):
+    """A record that is no edit: it is skipped, and breaks nothing.
+
+    Attributes:
+        id: The record's id in Chroma.
+        fault: What is wrong with it.
+    """
+
+    id: str
+    fault: str
+
+
+def metadata_of(edit: Edit) -> dict[str, Any]:
+    """Return the Chroma metadata of an edit: scalars under the Edit's own names, and tags."""
+    record = edit.to_record()
+    for name in ("id", "prompt"):
+        del record[name]
+    for name in ("in_scope", "out_of_scope"):
+        if name in record:
+            record[name] = json.dumps(record[name], ensure_ascii=False)
+    record["status"] = edit.status  # written even where it is the default: people filter by it
+    return record
+
+
+def edit_of(id: str, document: str | None, metadata: Mapping[str, Any] | None) -> Edit | Malformed:
+    """Return the edit that a Chroma record holds, or what is wrong with it.
+
+    A record with only a document and a ``target`` is an edit; its dates stay unknown.
+    """
+    record = dict(metadata or {})
+    record = {key: value for key, value in record.items() if key not in ("id", "prompt")}
+    try:
+        edit = Edit.from_record({**record, "id": id, "prompt": document})
+    except InvalidEditError as error:
+        return Malformed(id, str(error))
+    unknown = {name: None for name in ("created_at", "updated_at") if name not in record}
+    return edit.model_copy(update=unknown) if unknown else edit

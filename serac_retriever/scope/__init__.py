@@ -1,0 +1,8 @@
+"""Scope classifiers: is this query inside that edit's scope? (The paper's section 3.)"""
+
+from serac_retriever.scope.calibration import Calibration
+from serac_retriever.scope.classifier import ScopeClassifier
+from serac_retriever.scope.cross_encoder import CrossEncoderScope
+from serac_retriever.scope.embedding import EmbeddingScope
+
+__all__ = ["Calibration", "CrossEncoderScope", "EmbeddingScope", "ScopeClassifier"]

