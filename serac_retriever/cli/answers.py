@@ -1,0 +1,180 @@
+"""Commands that ask: a chain, the gate, a suite, the demo."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+from rich.prompt import Prompt
+
+from serac_retriever.cli.options import command
+from serac_retriever.cli.show import Show, stdout
+from serac_retriever.errors import ConfigError
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+    from serac_retriever.config import Config
+    from serac_retriever.gate import Serac
+
+app = typer.Typer()
+Query = Annotated[str, typer.Argument(help="What a user says.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="An edit is in scope when its score is above this."),
+]
+Base = Annotated[
+    str,
+    typer.Option(
+        "--base",
+        envvar="SERAC_BASE",
+        help="The chain to patch: module:attribute, or provider:model (init_chat_model).",
+    ),
+]
+
+
+def load_base(name: str) -> Runnable[Any, Any]:
+    """Return the chain that a name stands for.
+
+    ``module:attribute`` is tried first, from the current folder too; else the name goes to
+    LangChain's ``init_chat_model``.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    from langchain.chat_models import init_chat_model
+    from langchain_core.runnables.base import coerce_to_runnable
+
+    module, _, attribute = name.partition(":")
+    if attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            found = getattr(importlib.import_module(module), attribute, None)
+        except ModuleNotFoundError as error:
+            if error.name is None or not module.startswith(error.name):
+                raise ConfigError(f"--base {name}: importing {module} failed: {error}") from error
+            found = None
+        except Exception as error:
+            raise ConfigError(
+                f"--base {name}: importing {module} failed: {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            sys.path.pop(0)
+        if found is not None:
+            runnable: Runnable[Any, Any] = coerce_to_runnable(found)
+            return runnable
+    try:
+        return init_chat_model(name)
+    except Exception as error:  # each provider's package fails in its own way
+        raise ConfigError(
+            f"Expected --base module:attribute or provider:model, got {name!r}: it is no attribute "
+            f"of a module that can be imported from {Path.cwd()}, and as a model: {error}"
+        ) from error
+
+
+@command(app)
+def ask(query: Query, base: Base, config: Config, show: Show, threshold: Threshold = None) -> None:
+    """Ask a chain through its edits: the answer, which edit fired, and the scores."""
+    from langchain_core.messages import BaseMessage
+
+    chosen = {} if threshold is None else {"threshold": threshold}
+    with config.open_memory() as memory:
+        chain = config.gate(load_base(base), memory=memory, **chosen)
+        decision = chain.decide(query)
+        answer = chain.invoke(query)
+    text = str(answer.text) if isinstance(answer, BaseMessage) else str(answer)
+    show.decision(decision, text)
+
+
+@command(app)
+def decide(query: Query, config: Config, show: Show, threshold: Threshold = None) -> None:
+    """Say which edit would answer, and why; no chain is asked."""
+    from langchain_core.runnables import RunnablePassthrough
+
+    chosen = {} if threshold is None else {"threshold": threshold}
+    with config.open_memory() as memory:
+        gate = config.gate(
+            RunnablePassthrough(), memory=memory, output="text", on_error="raise", **chosen
+        )
+        show.decision(gate.decide(query))
+
+
+@command(app, "eval")
+def evaluate_suite(
+    file: Annotated[Path, typer.Argument(help="A suite (JSONL, CSV), or a data set by --format.")],
+    config: Config,
+    show: Show,
+    format: Annotated[
+        Literal["zsre", "counterfact"] | None, typer.Option(help="Read a public data set.")
+    ] = None,
+    edits: Annotated[str, typer.Option(help="How many at once: a number, or all.")] = "all",
+    threshold: Threshold = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Candidates a query.")] = 8,
+) -> None:
+    """Measure edit success, drawdown, recall and latency of the real gate on a suite."""
+    from serac_retriever.evaluation import evaluate
+    from serac_retriever.suites import read_suite
+
+    if edits != "all" and not edits.isdecimal():
+        raise typer.BadParameter(f"Expected a number or all, got {edits!r}.", param_hint="--edits")
+    report = evaluate(
+        read_suite(file, format),
+        None if edits == "all" else int(edits),
+        scope=config.open_scope(),
+        threshold=config.threshold if threshold is None else threshold,
+        k=k,
+        progress=True,
+    )
+    show.report(report)
+
+
+@command(app)
+def demo(
+    show: Show,
+    base: Annotated[
+        str | None, typer.Option(help="A chat model (provider:model) to phrase the answers.")
+    ] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Talk to the chatbot afterwards.")] = False,
+    threshold: Threshold = None,
+) -> None:
+    """Mend a chatbot: a fictional product's handbook is out of date, nine edits put it right."""
+    import chromadb
+
+    from serac_retriever.demo import chatbot, corrections, run
+    from serac_retriever.gate import Serac
+    from serac_retriever.memory import EditMemory
+
+    if not show.as_json:
+        stdout.print(
+            "\nA chatbot answers from the handbook of the [bold]Mizzlebrook[/] weather stations. "
+            "Nine things in it are no longer true. Nine edits are stored while it runs; its chain "
+            "and its handbook stay as they are."
+        )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        client = chromadb.PersistentClient(folder)
+        bot = chatbot(client, load_base(base) if base else None)  # type: ignore[arg-type]
+        with EditMemory(client) as memory:
+            chain = Serac(base=bot, memory=memory, threshold=threshold)
+            show.outcomes(run(bot, chain, corrections()))
+            if chat:
+                _talk(chain)
+
+
+def _talk(chain: Serac) -> None:
+    stdout.print(
+        "\nAsk what you like. [bold]question => answer[/] stores an edit; an empty line ends.\n"
+    )
+    while said := Prompt.ask("[bold]you[/]", default="", show_default=False).strip():
+        prompt, arrow, target = (part.strip() for part in said.partition("=>"))
+        if arrow and prompt and target:
+            report = chain.memory.add_many([{"prompt": prompt, "target": target}], replace=True)
+            stdout.print(f"[dim]{report}[/]")
+            continue
+        decision = chain.decide(said)
+        who = f"edit {decision.edit.id}" if decision.edit else "handbook"
+        stdout.print(f"[bold]bot[/] {escape(chain.invoke(said))} [dim]({escape(who)})[/]")

@@ -1,0 +1,45 @@
+"""The metrics are pure functions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serac_retriever.evaluation.metrics import interval, is_match, normalized, percentiles, share
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing_more(text: str) -> None:
+    assert normalized(normalized(text)) == normalized(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted", "matches"),
+    [
+        ("Keir Starmer", ["keir starmer."], True),
+        ("The Beatles", ["Beatles", "Wings"], True),
+        ("1999", ["1998"], False),
+        ("?", ["!"], False),
+        ("x", [], False),
+    ],
+)
+def test_answers_match_without_case_articles_and_punctuation(
+    answer: str, accepted: list[str], matches: bool
+) -> None:
+    assert is_match(answer, accepted) is matches
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=200))
+def test_the_interval_holds_the_share(outcomes: list[bool]) -> None:
+    low, high = interval(outcomes) or (1.0, 0.0)
+    assert 0 <= low <= (share(outcomes) or 0.0) <= high <= 1
+
+
+def test_no_outcomes_have_no_share_and_no_interval() -> None:
+    assert share([]) is None
+    assert interval([]) is None
+
+
+def test_percentiles_are_median_and_95th() -> None:
+    assert percentiles(list(range(101))) == {"p50": 50, "p95": 95}
