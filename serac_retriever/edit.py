@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
@@ -25,9 +26,7 @@ from serac_retriever.errors import InvalidEditError
 Scalar = str | int | float | bool
 
 
-def _readable(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected text that is not blank")
+def _unicode(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -35,20 +34,44 @@ def _readable(text: str) -> str:
     return text
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected text that is not blank")
+    return text
+
+
+def _storable(value: Scalar) -> Scalar:
+    """Accept what Chroma gives back as it was given; it drops other numbers without a word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("expected an integer of 64 bits")
+    return _unicode(value) if isinstance(value, str) else value
+
+
+def _unreserved(key: str) -> str:
+    if not key or key.startswith(("chroma:", "#", "$")):
+        raise ValueError("expected a key that is not empty and begins with none of chroma: # $")
+    return _unicode(key)
+
+
 def _utc(moment: datetime) -> datetime:
     """Read a moment without a zone as UTC, so that two moments can always be compared."""
-    return (
-        moment.replace(tzinfo=timezone.utc)
-        if moment.tzinfo is None
-        else moment.astimezone(timezone.utc)
-    )
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("expected a moment in the years 1 to 9999, UTC") from None
 
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-Text = Annotated[str, AfterValidator(_readable)]
+Unicode = Annotated[str, AfterValidator(_unicode)]
+Text = Annotated[Unicode, AfterValidator(_not_blank)]
+Remark = Annotated[Unicode | None, AfterValidator(lambda text: text or None)]
 Moment = Annotated[datetime, AfterValidator(_utc)]
 EditId = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -57,7 +80,7 @@ def slug(prompt: str) -> str:
     """Return a readable id for a prompt, the same one every time.
 
     Letters, digits and dashes; where that loses something (other scripts, symbols, more than 60
-    characters), six characters of a hash of the prompt follow, so that two prompts do not meet.
+    characters), ten characters of a hash of the prompt follow, so that two prompts do not meet.
 
     Example:
         >>> slug("Who is the UK prime minister?")
@@ -71,7 +94,7 @@ def slug(prompt: str) -> str:
     readable = words[:60].rstrip("-")
     if readable == words and re.fullmatch(r"[a-z0-9\s'’,:;.\-]+", text):
         return readable
-    digest = hashlib.blake2b(prompt.encode(), digest_size=3).hexdigest()
+    digest = hashlib.blake2b(prompt.encode(), digest_size=5).hexdigest()
     return f"{readable or 'edit'}-{digest}"
 
 
@@ -97,7 +120,42 @@ def _fault(item: Any) -> str:
     shown = repr(item.get("input"))
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "missing":  # its input is the whole record
+        return f"{field}: {message}; got nothing"
     return f"{field}: {message}; got {shown}"
+
+
+def _refused(field: str, expected: str, got: object) -> InvalidEditError:
+    return InvalidEditError(f"Edit not accepted. {field}: expected {expected}; got {got!r:.80}")
+
+
+def _tags(text: str) -> list[str]:
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
+
+
+def tags_as_text(tags: Sequence[str]) -> str:
+    """Write tags as one text that :meth:`Edit.from_record` reads: ``a,b``, or JSON where it must.
+
+    Example:
+        >>> tags_as_text(["geo", "urgent"]), tags_as_text(["Paris, France"])
+        ('geo,urgent', '["Paris, France"]')
+    """
+    plain = all(tag == tag.strip() and "," not in tag and tag[0] != "[" for tag in tags)
+    return ",".join(tags) if plain else json.dumps([*tags], ensure_ascii=False)
+
+
+def _parsed(field: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise _refused(field, "JSON", text) from None
+
+
+def _written(field: str, value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        raise _refused(field, "a value that JSON can hold", value) from None
 
 
 class Example(_Frozen):
@@ -116,8 +174,8 @@ class Example(_Frozen):
     """
 
     query: Text
-    answer: str | tuple[str, ...] | None = None
-    tag: str | None = None
+    answer: Unicode | tuple[Unicode, ...] | None = None
+    tag: Remark = None
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -170,14 +228,16 @@ class Edit(_Frozen):
     status: Literal["draft", "active", "retired"] = "active"
     valid_from: Moment | None = None
     valid_until: Moment | None = None
-    author: str | None = None
-    source: str | None = None
-    tags: tuple[str, ...] = ()
-    note: str | None = None
-    version: int = Field(default=1, ge=1)
+    author: Remark = None
+    source: Remark = None
+    tags: tuple[Text, ...] = ()
+    note: Remark = None
+    version: int = Field(default=1, ge=1, lt=2**63)
     created_at: Moment | None = Field(default_factory=_now)
     updated_at: Moment | None = Field(default_factory=_now)
-    metadata: dict[str, Scalar] = Field(default_factory=dict)
+    metadata: dict[
+        Annotated[str, AfterValidator(_unreserved)], Annotated[Scalar, AfterValidator(_storable)]
+    ] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Edit:
@@ -221,7 +281,7 @@ class Edit(_Frozen):
         """Build an edit from a flat mapping: a suite line, a CSV row or a Chroma record.
 
         Keys that are no fields of an edit go to ``metadata``; empty values count as not given;
-        ``tags`` may be a comma-separated string and examples a JSON string.
+        ``tags`` may be a comma-separated string; tags, examples and metadata a JSON string.
 
         Raises:
             InvalidEditError: The mapping is no edit.
@@ -235,22 +295,17 @@ class Edit(_Frozen):
             for key, value in record.items()
             if key in cls.model_fields and value is not None and value != ""
         }
-        extra = dict(known.pop("metadata", None) or {})
-        extra.update(
-            (key, value if isinstance(value, Scalar) else json.dumps(value, ensure_ascii=False))
-            for key, value in record.items()
-            if key not in cls.model_fields and value is not None
-        )
-        if isinstance(known.get("tags"), str):
-            known["tags"] = [tag.strip() for tag in known["tags"].split(",") if tag.strip()]
-        for name in ("in_scope", "out_of_scope"):
-            if isinstance(known.get(name), str):
-                try:
-                    known[name] = json.loads(known[name])
-                except json.JSONDecodeError as error:
-                    raise InvalidEditError(
-                        f"Edit not accepted. {name}: expected a JSON list of examples; got {error}"
-                    ) from None
+        for name in ("in_scope", "out_of_scope", "tags", "metadata"):
+            if isinstance(text := known.get(name), str):
+                tags = name == "tags" and not text.startswith("[")
+                known[name] = _tags(text) if tags else _parsed(name, text)
+        extra = known.pop("metadata", {})
+        if not isinstance(extra, Mapping):
+            raise _refused("metadata", "a mapping", extra)
+        extra = {**extra}
+        for key, value in record.items():
+            if key not in cls.model_fields and value is not None:
+                extra[key] = value if isinstance(value, Scalar) else _written(key, value)
         return cls.model_validate({**known, "metadata": extra})
 
     def to_record(self) -> dict[str, Any]:

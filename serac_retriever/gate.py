@@ -4,43 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from time import perf_counter
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
-from langchain_core.callbacks.manager import dispatch_custom_event
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun
 from langchain_core.runnables import (
     Runnable,
     RunnableConfig,
     RunnableLambda,
     RunnableSerializable,
     ensure_config,
-    patch_config,
 )
 from langchain_core.runnables.base import coerce_to_runnable
 from langchain_core.runnables.graph import Graph
 from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from serac_retriever.counterfactual import CounterfactualInput, Verbatim
-from serac_retriever.edit import Candidate, Decision
+from serac_retriever.counterfactual import Verbatim, given_to
+from serac_retriever.decide import Decider, OnError, Run, report
+from serac_retriever.edit import Decision
 from serac_retriever.memory import EditMemory
 from serac_retriever.models.encoder import encoder_id
 from serac_retriever.scope import EmbeddingScope, ScopeClassifier
-from serac_retriever.shapes import (
-    OutputShape,
-    Shape,
-    messages_of,
-    output_shape,
-    query_of,
-    text_of,
-)
-from serac_retriever.steps import Call, Plan, Work, carry_out, carry_out_async, traced
+from serac_retriever.shapes import OutputShape, Shape, output_shape
+from serac_retriever.steps import Call, Plan, Work, carry_out, carry_out_async, children
 
 logger = logging.getLogger(__name__)
-Run = CallbackManagerForChainRun
 BASE, EDITED = "serac:base", "serac:counterfactual"  # tags of the branch that answers
 
 
@@ -95,7 +84,7 @@ class Serac(RunnableSerializable[Any, Any]):
     contextualize: Runnable[Any, Any] | None = None
     output: Shape = "auto"
     answer_key: str | None = None
-    on_error: Literal["base", "raise"] = "base"
+    on_error: OnError = "base"
 
     @field_validator("base", "counterfactual", "contextualize", mode="before")
     @classmethod
@@ -122,114 +111,40 @@ class Serac(RunnableSerializable[Any, Any]):
         Raises:
             SeracError: Under ``on_error="raise"``, whatever failed.
         """
-        return carry_out(self._decide([input], [None], [ensure_config(config)]))[0]
+        plan = self._decider.decide([input], [None], [ensure_config(config)])
+        decision: Decision = _only(carry_out(plan))
+        return decision
 
     async def adecide(self, input: Any, config: RunnableConfig | None = None) -> Decision:
         """Say what would answer this input, and why; neither branch runs."""
-        return (await carry_out_async(self._decide([input], [None], [ensure_config(config)])))[0]
+        plan = self._decider.decide([input], [None], [ensure_config(config)])
+        decision: Decision = _only(await carry_out_async(plan))
+        return decision
 
-    def _decide(
-        self, inputs: Sequence[Any], runs: Sequence[Run | None], configs: Sequence[RunnableConfig]
-    ) -> Plan[list[Decision]]:
-        started = perf_counter()
-        try:
-            queries = yield from self._queries(inputs, configs)
-            asked = [place for place, query in enumerate(queries) if query.strip()]
-            judged = yield Work(
-                lambda: self._judge([queries[i] for i in asked], [runs[i] for i in asked], started)
-            )
-        except Exception as error:
-            if self.on_error == "raise":
-                raise
-            yield Work(lambda: self._report(error, runs))
-            told = f"{type(error).__name__}: {error}"
-            return [self._no_edit("", "the gate failed, so the base answers", told)] * len(inputs)
-        decisions = [self._no_edit(query, "no query: not the user's turn") for query in queries]
-        for place, decision in zip(asked, judged, strict=True):
-            decisions[place] = decision
-        return decisions
+    def branch(self, input: Any, decision: Decision) -> tuple[Runnable[Any, Any], Any]:
+        """Return what answers under a decision, and what it is given: for hosts that call it.
 
-    def _queries(self, inputs: Sequence[Any], configs: Sequence[RunnableConfig]) -> Plan[list[str]]:
-        queries = [query_of(input, self.query_from) for input in inputs]
-        if self.contextualize is None:
-            return queries
-        talks = [messages_of(input) or [] for input in inputs]
-        follow_ups = [i for i, talk in enumerate(talks) if len(talk) > 1 and queries[i].strip()]
-        rewritten = yield Call(
-            self.contextualize,
-            [talks[i] for i in follow_ups],
-            [patch_config(configs[i], run_name="serac:contextualize") for i in follow_ups],
-        )
-        for place, query in zip(follow_ups, rewritten, strict=True):
-            if isinstance(query, Exception):
-                raise query
-            queries[place] = text_of(query)
-        return queries
-
-    def _judge(
-        self, queries: list[str], runs: Sequence[Run | None], started: float
-    ) -> list[Decision]:
-        if not queries:
-            return []
-        laps = {"query": (perf_counter() - started) * 1000}
-
-        @contextmanager
-        def step(name: str) -> Iterator[list[Any]]:
-            begun = perf_counter()
-            with traced(f"serac:{name}", queries, runs) as results:
-                yield results
-            laps[name] = (perf_counter() - begun) * 1000
-
-        with step("embed") as results:
-            vectors = self.memory.embed(queries)
-            results += [f"{len(vector)} numbers" for vector in vectors]
-        with step("retrieve") as results:
-            retrieved = self.memory.nearest(vectors, self.k)
-            results += [[candidate.edit.id for candidate in row] for row in retrieved]
-        with step("scope") as results:
-            judged = self.scope.judge(queries, retrieved)
-            results += judged
-        timings = {name: spent / len(queries) for name, spent in laps.items()}
-        return [
-            self._decision(query, candidates, timings)
-            for query, candidates in zip(queries, judged, strict=True)
-        ]
-
-    def _decision(
-        self, query: str, candidates: Sequence[Candidate], timings: dict[str, float]
-    ) -> Decision:
-        limit = self._limit
-        chosen = [c for c in candidates if c.score is not None and c.score > limit]
-        best = candidates[0] if candidates else None
-        if best is None:
-            reason = "the memory holds no edit that could fire"
-        else:
-            relation = "is above" if chosen else "is not above"
-            reason = f"'{best.edit.id}' scored {best.score:.3f}, which {relation} {limit:.3f}"
-        return Decision(
-            query=query,
-            candidates=tuple(candidates),
-            threshold=limit,
-            edits=tuple(c.edit for c in chosen[: self.max_edits]),
-            reason=reason,
-            timings_ms=timings,
-        )
-
-    def _no_edit(self, query: str, reason: str, error: str | None = None) -> Decision:
-        return Decision(query=query, threshold=self._limit, reason=reason, error=error)
+        In scope that is the counterfactual model, or ``Verbatim`` where the edit wants it, and a
+        :class:`CounterfactualInput`; out of scope the base and its own input.
+        """
+        if not decision.fired:
+            return self.base, input
+        model = _VERBATIM if decision.edits[0].mode == "verbatim" else self.counterfactual
+        return model, given_to(input, decision.query, decision.edits)
 
     @property
-    def _limit(self) -> float:
-        return self.scope.threshold if self.threshold is None else self.threshold
-
-    def _report(self, error: Exception, runs: Sequence[Run | None]) -> None:
-        told = f"{type(error).__name__}: {error}"
-        logger.warning("The gate failed, so the base answers. %s", told)
-        for run in runs:
-            if run is not None:
-                dispatch_custom_event(
-                    "serac_error", {"error": told}, config={"callbacks": run.get_child()}
-                )
+    def _decider(self) -> Decider:
+        limit = self.scope.threshold if self.threshold is None else self.threshold
+        return Decider(
+            self.memory,
+            self.scope,
+            self.k,
+            self.max_edits,
+            limit,
+            self.query_from,
+            self.contextualize,
+            self.on_error,
+        )
 
     # -- answering -------------------------------------------------------------------------
 
@@ -305,36 +220,35 @@ class Serac(RunnableSerializable[Any, Any]):
         kwargs: dict[str, Any],
     ) -> Plan[list[Any]]:
         """Decide for all, then let each branch answer its share; failures come as exceptions."""
-        decisions = yield from self._decide(inputs, runs, _children(configs, runs, "serac:decide"))
-        answers: list[Any] = [None] * len(inputs)
-        left = [i for i, decision in enumerate(decisions) if not decision.fired]
+        decisions = yield from self._decider.decide(inputs, runs, configs)
+        answers: list[Any] = [*decisions]  # where none could be made, the error is the answer
+        fired = {i: d for i, d in enumerate(decisions) if isinstance(d, Decision) and d.fired}
+        left = [i for i, d in enumerate(decisions) if isinstance(d, Decision) and not d.fired]
+        branches = {i: self.branch(inputs[i], decision) for i, decision in fired.items()}
         by_model: dict[int, list[int]] = {}
-        for place, decision in enumerate(decisions):
-            if decision.fired:
-                by_model.setdefault(id(self._model(decision)), []).append(place)
+        for place, (model, _) in branches.items():
+            by_model.setdefault(id(model), []).append(place)
         for places in by_model.values():
             results = yield Call(
-                self._model(decisions[places[0]]),
-                [self._given(inputs[i], decisions[i]) for i in places],
-                _children([configs[i] for i in places], [runs[i] for i in places], EDITED),
+                branches[places[0]][0],
+                [branches[i][1] for i in places],
+                children([configs[i] for i in places], [runs[i] for i in places], EDITED),
             )
             for place, result in zip(places, results, strict=True):
                 try:
                     if isinstance(result, Exception):
                         raise result
-                    answers[place] = self._shape.whole(
-                        result, inputs[place], decisions[place].edits
-                    )
+                    answers[place] = self._shape.whole(result, inputs[place], fired[place].edits)
                 except Exception as error:
                     answers[place] = error
                     if self.on_error == "base":
                         left.append(place)
-                        yield Work(lambda e=error, run=runs[place]: self._report(e, [run]))  # type: ignore[misc]
+                        yield Work(partial(report, error, [runs[place]]))
         if left:
             results = yield Call(
                 self.base,
                 [inputs[i] for i in left],
-                _children([configs[i] for i in left], [runs[i] for i in left], BASE),
+                children([configs[i] for i in left], [runs[i] for i in left], BASE),
                 kwargs,
             )
             for place, result in zip(left, results, strict=True):
@@ -350,9 +264,7 @@ class Serac(RunnableSerializable[Any, Any]):
             inputs: Iterator[Any], run_manager: Run, config: RunnableConfig, **kwargs: Any
         ) -> Iterator[Any]:
             [input] = inputs
-            [decision] = carry_out(
-                self._decide([input], [run_manager], _children([config], [run_manager], "decide"))
-            )
+            decision = _only(carry_out(self._decider.decide([input], [run_manager], [config])))
             if decision.fired:
                 begun = False
                 try:
@@ -363,8 +275,8 @@ class Serac(RunnableSerializable[Any, Any]):
                 except Exception as error:
                     if begun or self.on_error == "raise":  # what was said cannot be taken back
                         raise
-                    self._report(error, [run_manager])
-            [config] = _children([config], [run_manager], BASE)
+                    report(error, [run_manager])
+            [config] = children([config], [run_manager], BASE)
             yield from self.base.stream(input, config, **kwargs)
 
         yield from self._transform_stream_with_config(iter([input]), chunks, config, **kwargs)
@@ -382,9 +294,7 @@ class Serac(RunnableSerializable[Any, Any]):
         ) -> AsyncIterator[Any]:
             [input] = [one async for one in inputs]
             runs = [run_manager.get_sync()]
-            [decision] = await carry_out_async(
-                self._decide([input], runs, _children([config], runs, "decide"))
-            )
+            decision = _only(await carry_out_async(self._decider.decide([input], runs, [config])))
             if decision.fired:
                 begun = False
                 try:
@@ -395,8 +305,8 @@ class Serac(RunnableSerializable[Any, Any]):
                 except Exception as error:
                     if begun or self.on_error == "raise":  # what was said cannot be taken back
                         raise
-                    self._report(error, runs)
-            [config] = _children([config], runs, BASE)
+                    await Work(partial(report, error, runs)).arun()
+            [config] = children([config], runs, BASE)
             async for chunk in self.base.astream(input, config, **kwargs):
                 yield chunk
 
@@ -409,8 +319,8 @@ class Serac(RunnableSerializable[Any, Any]):
     def _edited(
         self, input: Any, decision: Decision, config: RunnableConfig, run: Run
     ) -> Iterator[Any]:
-        model, given = self._model(decision), self._given(input, decision)
-        [config] = _children([config], [run], EDITED)
+        model, given = self.branch(input, decision)
+        [config] = children([config], [run], EDITED)
         if not self._shape.streams:
             yield self._shape.whole(model.invoke(given, config), input, decision.edits)
             return
@@ -421,8 +331,8 @@ class Serac(RunnableSerializable[Any, Any]):
     async def _aedited(
         self, input: Any, decision: Decision, config: RunnableConfig, run: Run
     ) -> AsyncIterator[Any]:
-        model, given = self._model(decision), self._given(input, decision)
-        [config] = _children([config], [run], EDITED)
+        model, given = self.branch(input, decision)
+        [config] = children([config], [run], EDITED)
         if not self._shape.streams:
             yield self._shape.whole(await model.ainvoke(given, config), input, decision.edits)
             return
@@ -434,21 +344,6 @@ class Serac(RunnableSerializable[Any, Any]):
     @cached_property
     def _shape(self) -> OutputShape:
         return output_shape(self.base, self.output, self.answer_key)
-
-    def _model(self, decision: Decision) -> Runnable[Any, Any]:
-        return _VERBATIM if decision.edits[0].mode == "verbatim" else self.counterfactual
-
-    def _given(self, input: Any, decision: Decision) -> CounterfactualInput:
-        edits = decision.edits
-        return CounterfactualInput(
-            query=decision.query,
-            edits=edits,
-            prompt=edits[0].prompt,
-            target=edits[0].target,
-            corrections="\n".join(f"{edit.prompt} {edit.target}" for edit in edits),
-            history=(messages_of(input) or [])[:-1],
-            input=input,
-        )
 
     # -- what LangChain asks of a Runnable -------------------------------------------------
 
@@ -493,15 +388,6 @@ class Serac(RunnableSerializable[Any, Any]):
             graph.add_edge(gate, branch, label, conditional=True)
             graph.add_edge(branch, end)
         return graph
-
-
-def _children(
-    configs: Sequence[RunnableConfig], runs: Sequence[Run | None], tag: str
-) -> list[RunnableConfig]:
-    return [
-        patch_config(config, callbacks=run.get_child(tag)) if run is not None else config
-        for config, run in zip(configs, runs, strict=True)
-    ]
 
 
 def _only(answers: list[Any]) -> Any:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, is_typeddict
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+)
 from langchain_core.messages.utils import convert_to_messages
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.utils import AddableDict
+from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
 
 from serac_retriever.edit import Edit
 from serac_retriever.errors import ConfigError, QueryError
@@ -24,34 +32,40 @@ Shape = Literal["auto", "text", "message", "dict", "messages"]
 
 
 def text_of(value: Any) -> str:
-    """Return the text of a string or a message; several content blocks are joined."""
-    if isinstance(value, BaseMessage):
-        return str(value.text)
-    if isinstance(value, str):
-        return value
+    """Return the text of a string or a message; several content blocks are joined.
+
+    Lone surrogates, which no tokenizer, store or API can encode, become question marks.
+    """
+    if isinstance(value, BaseMessage | str):
+        text = value if isinstance(value, str) else str(value.text)
+        return text.encode(errors="replace").decode()
     raise QueryError(f"Expected text or a message, got {type(value).__name__}.")
 
 
 def messages_of(value: Any) -> list[BaseMessage] | None:
     """Return the conversation in a chain's input, the current turn last; None if there is none."""
-    if isinstance(value, PromptValue):
-        return value.to_messages()
-    if isinstance(value, BaseMessage):
-        return [value]
+    if isinstance(value, PromptValue | BaseMessage):
+        return value.to_messages() if isinstance(value, PromptValue) else [value]
     if isinstance(value, Mapping):
-        past = next((value[key] for key in HISTORY_KEYS if value.get(key)), None)
-        history = messages_of(past) if past is not None else None
-        current = next((value[key] for key in QUERY_KEYS[:3] if value.get(key)), None)
+        history = _first_of(value, HISTORY_KEYS)
+        current = _first_of(value, QUERY_KEYS[:3])
         if current is None:
-            return history
+            return messages_of(history)
         now = [HumanMessage(current)] if isinstance(current, str) else messages_of(current)
-        return [*(history or []), *(now or [])]
+        return [*(messages_of(history) or []), *(now or [])]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         try:
-            return convert_to_messages(value)  # type: ignore[arg-type]
+            return convert_to_messages(value)
         except (ValueError, TypeError, NotImplementedError):
             return None
     return None
+
+
+def _first_of(value: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """Return the first value that is filled in; else an empty one, if its key is there at all."""
+    there = [value[key] for key in keys if value.get(key) is not None]
+    filled = [found for found in there if found not in ("", [], ())]
+    return next(iter([*filled, *there]), None)
 
 
 def query_of(value: Any, query_from: Callable[[Any], str] | None = None) -> str:
@@ -72,7 +86,7 @@ def query_of(value: Any, query_from: Callable[[Any], str] | None = None) -> str:
     if query_from is not None:
         return text_of(query_from(value))
     if isinstance(value, str):
-        return value
+        return text_of(value)
     messages = messages_of(value)
     if messages is None:
         keys = f" with keys {sorted(map(str, value))}" if isinstance(value, Mapping) else ""
@@ -82,7 +96,12 @@ def query_of(value: Any, query_from: Callable[[Any], str] | None = None) -> str:
         )
     # a tool's result or an assistant's own words are not a question to patch
     last = messages[-1] if messages else None
-    return text_of(last) if last is not None and last.type in ("human", "chat") else ""
+    return text_of(last) if last is not None and _is_users(last) else ""
+
+
+def _is_users(message: BaseMessage) -> bool:
+    said_by = message.role if isinstance(message, ChatMessage) else None
+    return isinstance(message, HumanMessage) or said_by in ("user", "human")
 
 
 @dataclass(frozen=True)
@@ -174,11 +193,12 @@ def output_shape(base: Runnable[Any, Any], kind: Shape, answer_key: str | None) 
         answer_key: The key of the answer, where the base's output is a dict.
 
     Raises:
-        ConfigError: It is a dict, and no key is known to hold the answer.
+        ConfigError: It is a dict, and no key is known to hold the answer; or a pydantic model.
     """
-    properties = _properties(base)
+    declared = _declared(base)
+    properties = _properties(base, declared)
     if kind == "auto":
-        kind = _kind(base, properties, answer_key)
+        kind = _kind(declared, properties, answer_key)
     if kind != "dict":
         return OutputShape(kind, fields=frozenset(properties) or frozenset({"messages"}))
     key = answer_key or _first(ANSWER_KEYS, properties)
@@ -193,7 +213,7 @@ def output_shape(base: Runnable[Any, Any], kind: Shape, answer_key: str | None) 
         key,
         context="context" if is_open else _first(CONTEXT_KEYS, properties),
         fields=frozenset() if is_open else frozenset(properties),
-        message="AIMessage" in str(properties.get(key)),
+        message=any(name in str(properties.get(key)) for name in ("AIMessage", "BaseMessage")),
     )
 
 
@@ -202,32 +222,43 @@ def _first(keys: Sequence[str], fields: Mapping[str, Any]) -> str | None:
 
 
 def _kind(
-    base: Runnable[Any, Any], fields: Mapping[str, Any], answer_key: str | None
+    declared: Any, fields: Mapping[str, Any], answer_key: str | None
 ) -> Literal["text", "message", "dict", "messages"]:
     if "messages" in fields and answer_key is None:
         return "messages"
-    try:
-        declared = base.OutputType
-    except TypeError:  # some Runnables do not know
-        declared = Any
-    parts = get_args(declared) or (declared,)
-    if answer_key or (fields and not _is_message(declared)) or get_origin(declared) is dict:
+    is_model = isinstance(declared, type) and issubclass(declared, BaseModel)
+    if is_model and not _is_message(declared):
+        raise ConfigError(
+            "Expected the base to answer with text, a message or a dict, got the pydantic model "
+            f"{declared.__name__}. Wrap the chain before its parser, or say output=."
+        )
+    if answer_key or fields or dict in (declared, get_origin(declared)):
         return "dict"
-    return "message" if any(_is_message(part) for part in parts) else "text"
+    return "message" if _is_message(declared) else "text"
+
+
+def _declared(base: Runnable[Any, Any]) -> Any:
+    try:
+        return base.OutputType
+    except TypeError:  # some Runnables do not know
+        return Any
 
 
 def _is_message(declared: Any) -> bool:
-    if get_origin(declared) is not None and get_args(declared):
+    if get_args(declared):
         return any(_is_message(part) for part in get_args(declared))
     return isinstance(declared, type) and issubclass(declared, BaseMessage)
 
 
-def _properties(base: Runnable[Any, Any]) -> dict[str, Any]:
+def _properties(base: Runnable[Any, Any], declared: Any) -> dict[str, Any]:
     """Return the keys of the base's output, where it is a dict that tells them."""
+    if _is_message(declared):  # an object with properties too, but no dict
+        return {}
+    if is_typeddict(declared):
+        return dict(declared.__annotations__)
     try:
-        schema = base.get_output_jsonschema()
+        return dict(base.get_output_jsonschema().get("properties", {}))
+    except PydanticUserError:  # a graph's state, where typing's own TypedDict has no JSON schema
+        return dict(getattr(base.get_output_schema(), "model_fields", {}))
     except Exception:  # the schema of somebody's Runnable may fail in any way: then none is known
         return {}
-    if "oneOf" in schema or "anyOf" in schema or "Message" in str(schema.get("title")):
-        return {}  # a message is an object with properties too
-    return dict(schema.get("properties", {}))

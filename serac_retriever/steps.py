@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from langchain_core.callbacks import CallbackManagerForChainRun
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, patch_config
 from langchain_core.runnables.config import run_in_executor
 
 T = TypeVar("T")
@@ -43,7 +43,9 @@ class Call:
 
     def run(self) -> list[Any]:
         """Invoke it on one input, or batch it on several."""
-        if len(self.inputs) != 1:
+        if not self.inputs:
+            return []
+        if len(self.inputs) > 1:
             return self.runnable.batch(
                 [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
             )
@@ -54,7 +56,9 @@ class Call:
 
     async def arun(self) -> list[Any]:
         """Invoke it on one input, or batch it on several."""
-        if len(self.inputs) != 1:
+        if not self.inputs:
+            return []
+        if len(self.inputs) > 1:
             return await self.runnable.abatch(
                 [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
             )
@@ -98,6 +102,16 @@ async def carry_out_async(plan: Plan[T]) -> T:
     except StopIteration as done:
         value: T = done.value
         return value
+
+
+def children(
+    configs: Sequence[RunnableConfig], runs: Sequence[CallbackManagerForChainRun | None], tag: str
+) -> list[RunnableConfig]:
+    """Return the configs of each run's child, which carries the tag (its own children do not)."""
+    return [
+        patch_config(config, callbacks=run.get_child(tag)) if run is not None else config
+        for config, run in zip(configs, runs, strict=True)
+    ]
 
 
 @contextmanager

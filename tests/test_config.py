@@ -17,7 +17,8 @@ def test_a_file_of_settings_makes_a_gate(tmp_path: Path) -> None:
     scope = EmbeddingScope(slope=30, midpoint=0.5, threshold=0.25).save(tmp_path / "scope")
     path = tmp_path / "serac.toml"
     path.write_text(
-        f'memory = "{tmp_path}/edits"\nscope = "{scope}"\nk = 3\nmax_edits = 2\non_error = "raise"\n'
+        f'memory = "{tmp_path}/edits"\nscope = "{scope}"\n'
+        'k = 3\nmax_edits = 2\non_error = "raise"\n'
     )
     gate = Config.read(path).gate(RunnableLambda(lambda question: "base"))
     gate.memory.add("Capital of X?", "Y")

@@ -45,8 +45,10 @@ def test_the_first_screen_has_an_example_of_ten_lines_and_two_commands() -> None
 
 
 def test_the_readme_names_every_command() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    missing = [name for name in commands if f"`{name}`" not in README and f"serac {name}" not in README]
+    commands = get_command(app).commands
+    missing = [
+        name for name in commands if f"`{name}`" not in README and f"serac {name}" not in README
+    ]
     assert missing == []
 
 

@@ -42,6 +42,8 @@ def config(
     port: Annotated[
         int | None,
         typer.Option(
+            min=1,
+            max=65535,
             envvar="SERAC_PORT", rich_help_panel=WHERE, show_default="8000",
             help="The server's port.",
         ),

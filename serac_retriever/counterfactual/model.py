@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from typing import Any, TypedDict
 
@@ -9,6 +10,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from serac_retriever.edit import Edit
+from serac_retriever.shapes import messages_of
 
 
 class CounterfactualInput(TypedDict):
@@ -33,6 +35,27 @@ class CounterfactualInput(TypedDict):
     input: Any
 
 
+def given_to(input: Any, query: str, edits: tuple[Edit, ...]) -> CounterfactualInput:
+    """Return what a counterfactual model is given, for a chain's input and the edits in scope.
+
+    Example:
+        >>> edit = Edit(prompt="Capital of X?", target="Y")
+        >>> given_to({"input": "X's capital?"}, "X's capital?", (edit,))["corrections"]
+        'Capital of X? Y'
+    """
+    corrections = "\n".join(f"{edit.prompt} {edit.target}" for edit in edits)
+    return CounterfactualInput(
+        query=query,
+        edits=edits,
+        prompt=edits[0].prompt,
+        target=edits[0].target,
+        # an edit's text must not end the block that prompts put it into
+        corrections=re.sub(r"<(?=\s*/?\s*corrections)", "&lt;", corrections, flags=re.IGNORECASE),
+        history=(messages_of(input) or [])[:-1],
+        input=input,
+    )
+
+
 class CounterfactualModel(Runnable[CounterfactualInput, Any]):
     """A counterfactual model with one method to override.
 
@@ -53,4 +76,5 @@ class CounterfactualModel(Runnable[CounterfactualInput, Any]):
         self, input: CounterfactualInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> str:
         """Answer as a LangChain run."""
-        return self._call_with_config(self.answer, input, config, **kwargs)
+        answer: str = self._call_with_config(self.answer, input, config, **kwargs)
+        return answer

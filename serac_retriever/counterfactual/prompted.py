@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
 from serac_retriever.counterfactual.model import CounterfactualInput
 
@@ -27,7 +27,7 @@ PROMPT = ChatPromptTemplate.from_messages(
 )
 
 
-class Prompted(RunnableBinding[CounterfactualInput, Any]):
+class Prompted(RunnableBinding[CounterfactualInput, Any]):  # type: ignore[no-redef]
     """Answers with any LangChain model, conditioned on the edit and, in a chat, on the history.
 
     Args:
@@ -52,5 +52,5 @@ class Prompted(RunnableBinding[CounterfactualInput, Any]):
         **fields: Any,
     ) -> None:
         if llm is not None:
-            fields["bound"] = prompt | llm
+            fields["bound"] = RunnableSequence(prompt, llm, name="Prompted")
         super().__init__(**fields)

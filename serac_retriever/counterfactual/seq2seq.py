@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import run_in_executor
 
 from serac_retriever.counterfactual.model import CounterfactualInput, CounterfactualModel
 
@@ -60,9 +61,9 @@ class Seq2Seq(CounterfactualModel):
 
     def answer(self, given: CounterfactualInput) -> str:
         """Return what the model generates."""
-        return self.answers([given])[0]
+        return str(self.answers([given])[0])
 
-    def answers(self, given: Sequence[CounterfactualInput]) -> list[str]:
+    def answers(self, given: Sequence[CounterfactualInput]) -> list[Any]:
         """Return what the model generates for several inputs, in one forward pass a token."""
         import torch
 
@@ -87,3 +88,15 @@ class Seq2Seq(CounterfactualModel):
         return self._batch_with_config(
             self.answers, inputs, config, return_exceptions=return_exceptions, **kwargs
         )
+
+    async def abatch(
+        self,
+        inputs: list[CounterfactualInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Answer several inputs together, beside the event loop."""
+        answer = partial(self.batch, return_exceptions=return_exceptions, **kwargs)
+        return await run_in_executor(None, answer, inputs, config)

@@ -10,9 +10,10 @@ import httpx
 from chromadb.api import ClientAPI
 from filelock import FileLock, Timeout
 
-from serac_retriever.errors import ConfigError, MemoryLockedError
+from serac_retriever.errors import ConfigError, MemoryLockedError, MemoryUnavailableError
 
 LOCK_FILE = "serac.lock"
+_held: dict[Path, FileLock] = {}  # a memory dropped without close() leaves its Chroma running
 
 
 @dataclass
@@ -56,6 +57,13 @@ class Connection:
             return Path(settings.persist_directory).resolve() if settings.is_persistent else None
         return self.path.resolve() if self.path is not None else None
 
+    @property
+    def in_process(self) -> bool:
+        """Whether Chroma runs inside this process, so that no fork of it may go on."""
+        if self.client is not None:
+            return "http" not in type(getattr(self.client, "_server", None)).__module__
+        return self.path is not None
+
     def open(self) -> ClientAPI:
         """Return a client. A server that does not answer within ``timeout`` seconds raises."""
         if self.client is not None:
@@ -63,7 +71,9 @@ class Connection:
         if self.path is not None:
             return chromadb.PersistentClient(str(self.path))
         # Chroma's own connection waits for ever: ask first, and bound every later request
-        httpx.get(f"{self.where}/api/v2/heartbeat", timeout=self.timeout).raise_for_status()
+        httpx.get(
+            f"{self.where}/api/v2/heartbeat", headers=self.headers, timeout=self.timeout
+        ).raise_for_status()
         client = chromadb.HttpClient(
             host=self.host or "", port=self.port, ssl=self.ssl, headers=self.headers
         )
@@ -78,15 +88,21 @@ def lock_folder(folder: Path) -> FileLock:
 
     Raises:
         MemoryLockedError: Another process holds it.
+        MemoryUnavailableError: It is no folder, or may not be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_FILE, is_singleton=True, thread_local=False)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-    except Timeout:
+    except Timeout:  # an OSError too: asked for first
         raise MemoryLockedError(
             f"Expected to be the only process on {folder}, but another one holds it; two would "
             "corrupt it. Close the other, or share the folder through a server: "
             f"chroma run --path {folder}, then EditMemory(host='localhost', port=8000)."
         ) from None
+    except OSError as error:
+        raise MemoryUnavailableError(
+            f"Expected a folder that can be written at {folder}, got: {error}"
+        ) from error
+    _held[folder] = lock
     return lock

@@ -23,7 +23,7 @@ from serac_retriever.errors import (
 )
 from serac_retriever.memory.connection import Connection
 from serac_retriever.memory.loading import LoadReport, load
-from serac_retriever.memory.record import Malformed
+from serac_retriever.memory.record import Malformed, brief
 from serac_retriever.memory.store import Record, Store
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.suites import write_suite
@@ -157,8 +157,8 @@ class EditMemory:
             known = self._store.run(lambda: self._store.find([edit.id])).get(edit.id)
             if known is not None:
                 raise DuplicateEditError(
-                    f"Expected a new id, but '{edit.id}' exists already: {known.content}. "
-                    "Update that edit, or give another id."
+                    f"Expected a new id, but '{edit.id}' exists already and says "
+                    f"{brief(known.content)}. Update that edit, or give another id."
                 )
             vectors = self.embed([edit.prompt])
             self._store.run(lambda: self._store.insert([edit], vectors))
@@ -204,7 +204,7 @@ class EditMemory:
         """
         return load(self._store, Path(path), on_error=on_error, replace=replace, progress=progress)
 
-    def update(self, id: str, **changes: Any) -> Edit:
+    def update(self, id: str, /, **changes: Any) -> Edit:
         """Change fields of an edit and return it, its version one higher.
 
         Raises:
@@ -244,23 +244,22 @@ class EditMemory:
     ) -> None:
         """Embed every record anew, with another encoder if one is given.
 
-        Interrupted, the collection stands as it was.
+        Interrupted, the collection stands as it was. What other processes write meanwhile may be
+        lost.
 
         Args:
             embeddings: The encoder from now on.
             progress: Called with the number of records done since the last call.
-            only_if_needed: Leave a collection alone that already has this encoder.
+            only_if_needed: Leave a collection alone that already has the memory's own encoder.
         """
-        if embeddings is not None:
-            self._store.embeddings = embeddings
-        if only_if_needed:
+        if only_if_needed and embeddings is None:
             try:
                 self._store.run(lambda: self._store.both)
                 return
             except EncoderMismatchError:
                 pass
         with self._store.writing, self._store.failing_honestly():
-            self._store.rebuild(progress or (lambda _: None))
+            self._store.rebuild(embeddings or self.embeddings, progress or (lambda _: None))
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -375,9 +374,7 @@ class EditMemory:
                 yield content
 
     def _contents(self) -> Iterator[Edit | Malformed]:
-        with self._store.failing_honestly():
-            for record in self._store.everything():
-                yield record.content
+        return (record.content for record in self._store.everything())
 
     def _edit(self, record: Record) -> Edit:
         if isinstance(record.content, Malformed):
@@ -391,7 +388,7 @@ class EditMemory:
         record = self._store.run(lambda: self._store.find([id])).get(id)
         if record is None:
             raise EditNotFoundError(
-                f"Expected the id of an edit, got {id!r}, which {self!r} does not hold. "
+                f"Expected the id of an edit, got {id!r:.80}, which {self!r} does not hold. "
                 "See list() for what it holds."
             )
         return record

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
+import numpy as np
 from chromadb.api.types import DefaultEmbeddingFunction, Documents, EmbeddingFunction
 from chromadb.api.types import Embeddings as Vectors
-from chromadb.utils.embedding_functions import known_embedding_functions
-from chromadb.utils.embedding_functions.chroma_langchain_embedding_function import (
-    create_langchain_embedding,
+from chromadb.utils.embedding_functions import (
+    known_embedding_functions,
+    register_embedding_function,
 )
 from langchain_core.embeddings import Embeddings
 
+from serac_retriever.errors import EncoderMismatchError
 from serac_retriever.models.encoder import PackagedEncoder, encoder_id, packaged_encoder
 
 
@@ -36,8 +39,50 @@ class PackagedEmbeddingFunction(DefaultEmbeddingFunction):
 known_embedding_functions[DefaultEmbeddingFunction.name()] = PackagedEmbeddingFunction
 
 
+@register_embedding_function
+class LangChainEmbeddingFunction(EmbeddingFunction[Documents]):
+    """Any LangChain encoder as an embedding function that Chroma can store and build again.
+
+    Chroma stores the encoder's id. Where a memory with that encoder is open in the process, a
+    client that passes no embedding function uses it too; elsewhere such a client is told which
+    encoder is missing, and nothing is embedded with the wrong one.
+    """
+
+    _opened: ClassVar[WeakValueDictionary[str, Embeddings]] = WeakValueDictionary()
+
+    def __init__(self, encoder: str, embeddings: Embeddings | None = None) -> None:
+        self.encoder = encoder
+        if embeddings is not None:
+            self._opened[encoder] = embeddings
+
+    def __call__(self, input: Documents) -> Vectors:
+        """Embed documents: float32 vectors, one a document."""
+        embeddings = self._opened.get(self.encoder)
+        if embeddings is None:
+            raise EncoderMismatchError(
+                f"This collection's encoder is '{self.encoder}', and no EditMemory with it is open "
+                "in this process. Open one with embeddings=, or pass vectors yourself."
+            )
+        return [np.array(vector, dtype=np.float32) for vector in embeddings.embed_documents(input)]
+
+    @staticmethod
+    def name() -> str:
+        """What Chroma calls it."""
+        return "serac_langchain"
+
+    def get_config(self) -> dict[str, Any]:
+        """What Chroma stores of it."""
+        return {"encoder": self.encoder}
+
+    @staticmethod
+    def build_from_config(config: dict[str, Any]) -> LangChainEmbeddingFunction:
+        """Build it from what Chroma stored."""
+        return LangChainEmbeddingFunction(config["encoder"])
+
+
 def embedding_function(embeddings: Embeddings) -> EmbeddingFunction[Any]:
     """Return the embedding function that Chroma stores with a collection of these embeddings."""
-    if encoder_id(embeddings) == PackagedEncoder.encoder_id:
+    encoder = encoder_id(embeddings)
+    if encoder == PackagedEncoder.encoder_id:
         return PackagedEmbeddingFunction()
-    return create_langchain_embedding(embeddings)
+    return LangChainEmbeddingFunction(encoder, embeddings)

@@ -97,6 +97,8 @@ def load(
 def _numbered(edits: Iterable[Edit | Mapping[str, Any]]) -> Iterator[Line]:
     for number, item in enumerate(edits, start=1):
         try:
+            if not isinstance(item, Edit | Mapping):
+                raise InvalidEditError(f"expected an Edit or a mapping; got {item!r:.80}")
             yield number, item if isinstance(item, Edit) else Edit.from_record(item)
         except InvalidEditError as error:
             yield number, error

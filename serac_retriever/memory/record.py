@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from serac_retriever.edit import Edit
+from serac_retriever.edit import Edit, tags_as_text
 from serac_retriever.errors import InvalidEditError
 
 
@@ -22,14 +22,26 @@ class Malformed(NamedTuple):
     fault: str
 
 
+def brief(content: Edit | Malformed) -> str:
+    """Return what a record says, short enough for a message."""
+    text = content.target if isinstance(content, Edit) else content.fault
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
 def metadata_of(edit: Edit) -> dict[str, Any]:
-    """Return the Chroma metadata of an edit: scalars under the Edit's own names, and tags."""
+    """Return the Chroma metadata of an edit: scalars under the Edit's own names.
+
+    No lists: Chroma leaves them behind when a collection is deleted, and the next record written
+    inherits them (its issue 7594).
+    """
     record = edit.to_record()
     for name in ("id", "prompt"):
         del record[name]
     for name in ("in_scope", "out_of_scope"):
         if name in record:
             record[name] = json.dumps(record[name], ensure_ascii=False)
+    if edit.tags:
+        record["tags"] = tags_as_text(edit.tags)
     record["status"] = edit.status  # written even where it is the default: people filter by it
     return record
 

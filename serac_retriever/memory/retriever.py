@@ -48,6 +48,6 @@ class EditRetriever(BaseRetriever):
     ) -> list[Document]:
         return [
             document_of(candidate.edit, similarity=candidate.similarity)
-            for candidate in self.memory.search(query, k or self.k)
+            for candidate in self.memory.search(query, self.k if k is None else k)
             if candidate.similarity >= self.min_similarity
         ]

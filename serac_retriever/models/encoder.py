@@ -74,8 +74,7 @@ class PackagedEncoder(Embeddings):
         return vectors
 
     def _encode_batch(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        clean = [text[:MAX_CHARACTERS].encode(errors="replace").decode() for text in texts]
-        encodings = self._tokenizer.encode_batch(clean)
+        encodings = self._tokenizer.encode_batch([_beginning(text) for text in texts])
         fields = {
             "input_ids": "ids",
             "attention_mask": "attention_mask",
@@ -96,6 +95,13 @@ class PackagedEncoder(Embeddings):
     def embed_query(self, text: str) -> list[float]:
         """Embed one text as a list of 384 floats."""
         return self.embed_documents([text])[0]
+
+
+def _beginning(text: str) -> str:
+    """Return what of a text can reach the model, as Unicode that a tokenizer can read."""
+    if len(text) > MAX_CHARACTERS:  # blanks are no tokens: a question may follow thousands
+        text = " ".join(text.split())[:MAX_CHARACTERS]
+    return text.encode(errors="replace").decode()
 
 
 @cache

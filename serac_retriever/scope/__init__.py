@@ -1,4 +1,4 @@
-"""Scope classifiers: is this query inside that edit's scope? (The paper's section 3.)"""
+"""Scope classifiers: is this query inside that edit's scope? That is the paper's section 3."""
 
 from serac_retriever.scope.calibration import Calibration
 from serac_retriever.scope.classifier import ScopeClassifier

@@ -81,8 +81,11 @@ def calibrate(
         if not 0 < value < 1:
             raise CalibrationError(f"Expected {name} between 0 and 1, got {value}.")
     own, inside, outside = _queries(suite)
-    needed = math.ceil(math.log(1 - confidence) / math.log(1 - max_drawdown))
-    if len(outside) < needed or not inside:
+    # how many false fires still keep the promise
+    fires = np.arange(len(outside))
+    keeping = fires[binom.cdf(fires, len(outside), max_drawdown) <= 1 - confidence]
+    if not keeping.size or not inside:
+        needed = math.ceil(math.log(1 - confidence) / math.log(1 - max_drawdown))
         raise CalibrationError(
             f"Expected at least {needed} out-of-scope queries, to promise a drawdown of "
             f"{max_drawdown:g} with confidence {confidence:g}, and one in scope; got "
@@ -90,10 +93,7 @@ def calibrate(
         )
     best, scores = best_scores(suite, inside + outside, score, embeddings, k)
     out_scores = np.sort(scores[len(inside) :])[::-1]
-    # the most false fires that still keep the promise
-    fires = np.arange(len(outside))
-    allowed = int(fires[binom.cdf(fires, len(outside), max_drawdown) <= 1 - confidence].max())
-    threshold = float(out_scores[allowed])
+    threshold = float(out_scores[keeping.max()])
     found = best[: len(inside)] == np.array(own)
     if keep_success is not None:
         hit_scores = np.sort(scores[: len(inside)][found])[::-1]

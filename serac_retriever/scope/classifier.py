@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.embeddings import Embeddings
@@ -17,8 +17,10 @@ from serac_retriever.edit import Candidate, Edit
 from serac_retriever.errors import ScopeError, WeightsNotFoundError
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.scope.calibration import Calibration, Pair, calibrate
+from serac_retriever.shapes import text_of
 
 SETTINGS = "scope.json"
+Kind = TypeVar("Kind", bound="ScopeClassifier")
 
 
 class ScopeClassifier(BaseModel, BaseCrossEncoder):
@@ -73,7 +75,7 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
             tuple(
                 sorted(
                     (c.model_copy(update={"score": next(scores)}) for c in row),
-                    key=lambda c: (-c.score, -c.similarity),
+                    key=lambda c: (-(c.score or 0), -c.similarity),
                 )
             )
             for row in candidates
@@ -84,11 +86,19 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
 
         Where a candidate's similarity is needed, the packaged encoder gives it.
         """
+        text_pairs = [(text_of(query), text_of(text)) for query, text in text_pairs]
         texts = [text for pair in text_pairs for text in pair]
         vectors = packaged_encoder().encode(texts)
         similarities = (vectors[::2] * vectors[1::2]).sum(axis=1) if texts else []
+        # not validated: other people's documents may be blank, and are none of our edits
         pairs = [
-            (query, Candidate(edit=Edit(prompt=text, target=text), similarity=float(similarity)))
+            (
+                query,
+                Candidate(
+                    edit=Edit.model_construct(id="document", prompt=text, target=text),
+                    similarity=float(similarity),
+                ),
+            )
             for (query, text), similarity in zip(text_pairs, similarities, strict=True)
         ]
         return self._checked(pairs)
@@ -156,9 +166,9 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
             raise WeightsNotFoundError(
                 f"Expected a saved scope classifier at {folder}, found no {SETTINGS} in it."
             ) from None
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ScopeError(f"Expected a saved scope classifier in {path}, got: {error}") from None
-        known = {kind.__name__: kind for kind in (cls, *_descendants(cls))}
+        known: dict[str, type[Self]] = {kind.__name__: kind for kind in (cls, *_descendants(cls))}
         if name not in known:
             raise ScopeError(f"Expected one of {sorted(known)} in {path}, got {name!r}.")
         try:
@@ -184,6 +194,6 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         return scores
 
 
-def _descendants(kind: type[ScopeClassifier]) -> list[type[ScopeClassifier]]:
+def _descendants(kind: type[Kind]) -> list[type[Kind]]:
     children = kind.__subclasses__()
     return [*children, *(d for child in children for d in _descendants(child))]

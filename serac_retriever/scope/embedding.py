@@ -40,11 +40,16 @@ class EmbeddingScope(ScopeClassifier):
     def score_pairs(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the fitted probability of each candidate's cosine."""
         cosines = np.array([candidate.similarity for _, candidate in pairs])
-        scores: list[float] = (1 / (1 + np.exp(-self.slope * (cosines - self.midpoint)))).tolist()
+        # written so that a steep curve cannot overflow
+        scores: list[float] = np.exp(
+            -np.logaddexp(0, -self.slope * (cosines - self.midpoint))
+        ).tolist()
         return scores
 
     def fit(self, similarities: Sequence[float], in_scope: Sequence[bool]) -> Self:
         """Fit slope and midpoint to labelled cosines (Platt scaling); return the classifier.
+
+        A calibration made with the curve before is dropped: its threshold means nothing here.
 
         Raises:
             CalibrationError: The labels are all alike, or the lower cosines are the in-scope ones.
@@ -54,7 +59,7 @@ class EmbeddingScope(ScopeClassifier):
         from serac_retriever.errors import CalibrationError
 
         x, y = np.asarray(similarities, dtype=float), np.asarray(in_scope, dtype=float)
-        if x.shape != y.shape or not 0 < y.mean() < 1:
+        if x.shape != y.shape or not 0 < y.sum() < y.size or not np.isfinite(x).all():
             raise CalibrationError(
                 "Expected as many labels as similarities, some in scope and some out of it; got "
                 f"{y.size} labels, {int(y.sum())} in scope, for {x.size} similarities."
@@ -70,4 +75,5 @@ class EmbeddingScope(ScopeClassifier):
         if slope <= 0:
             raise CalibrationError("Expected in-scope pairs to be the more similar ones.")
         self.slope, self.midpoint = float(slope), float(np.clip(midpoint, -1, 1))
+        self.threshold, self.calibration = 0.5, None
         return self

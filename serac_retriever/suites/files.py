@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from serac_retriever.edit import Edit
+from serac_retriever.edit import Edit, tags_as_text
 from serac_retriever.errors import InvalidEditError, SuiteError
 
 Line = tuple[int, Edit | InvalidEditError]
-CSV_COLUMNS = [name for name in Edit.model_fields if name != "metadata"]
+CSV_COLUMNS = [*Edit.model_fields]
+MAX_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
 
 
 def read_lines(path: str | Path) -> Iterator[Line]:
@@ -32,7 +33,7 @@ def read_lines(path: str | Path) -> Iterator[Line]:
     path = Path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, record in _csv(file, path) if path.suffix == ".csv" else _jsonl(file):
+            for number, record in _csv(file, path) if _is_csv(path) else _jsonl(file):
                 try:
                     if isinstance(record, InvalidEditError):
                         raise record
@@ -43,13 +44,17 @@ def read_lines(path: str | Path) -> Iterator[Line]:
         raise SuiteError(f"Expected a readable UTF-8 file at {path}, got: {error}") from error
 
 
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
 def _jsonl(file: TextIO) -> Iterator[tuple[int, dict[str, Any] | InvalidEditError]]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # not JSON, a huge number, nested too deep
             shown = line.strip()[:60]
             yield number, InvalidEditError(f"expected one JSON object; got {shown!r} ({error})")
             continue
@@ -66,11 +71,18 @@ def _csv(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, Any] | Inval
         raise SuiteError(
             f"Expected columns prompt and target in {path}, got {list(reader.fieldnames or ())}."
         )
-    for record in reader:
-        if None in record:
-            yield reader.line_num, InvalidEditError("expected no more values than columns")
-        else:
-            yield reader.line_num, record
+    limit = csv.field_size_limit(MAX_CELL)
+    try:
+        for record in reader:
+            if None in record:
+                yield reader.line_num, InvalidEditError("expected no more values than columns")
+            else:
+                yield reader.line_num, record
+    except csv.Error as error:  # where its quoting is broken, the rest cannot be told apart
+        line = reader.reader.line_num
+        raise SuiteError(f"{path}, line {line}: expected CSV, got: {error}", line=line) from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def write_suite(path: str | Path, edits: Iterable[Edit]) -> int:
@@ -88,9 +100,10 @@ def write_suite(path: str | Path, edits: Iterable[Edit]) -> int:
             "w", encoding="utf-8", newline="", dir=path.parent, prefix=".", delete=False
         ) as file:
             try:
-                write = _csv_writer(file) if path.suffix == ".csv" else _jsonl_writer(file)
-                for count, edit in enumerate(edits, start=1):
+                write = _csv_writer(file) if _is_csv(path) else _jsonl_writer(file)
+                for edit in edits:
                     write(edit.to_record())
+                    count += 1
                 file.close()
                 os.chmod(file.name, 0o666 & ~_umask())
                 os.replace(file.name, path)
@@ -120,8 +133,12 @@ def _csv_writer(file: Any) -> Any:
         flat = {
             key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
             for key, value in record.items()
+            if key in Edit.model_fields
         }
-        flat["tags"] = ",".join(record.get("tags", ()))
+        flat["tags"] = tags_as_text(record.get("tags", ()))
+        extra = {key: value for key, value in record.items() if key not in Edit.model_fields}
+        if extra:
+            flat["metadata"] = json.dumps(extra, ensure_ascii=False)
         writer.writerow(flat)
 
     return write

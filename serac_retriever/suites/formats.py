@@ -1,4 +1,4 @@
-"""Public data sets read as suites. Each converter is deterministic and keeps one edit a subject."""
+"""Public data sets read as suites. Each converter is deterministic."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def read_suite(path: str | Path, format: str | None = None) -> list[Edit]:
         return FORMATS[format](json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise SuiteError(f"Expected a {format} JSON file at {path}, got: {error}") from error
+    except InvalidEditError as error:
+        raise SuiteError(f"Expected {format} rows in {path}, got: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise SuiteError(
             f"Expected {format} rows in {path}, got rows without {error}. See --format."
@@ -53,17 +55,21 @@ def zsre(rows: Rows) -> list[Edit]:
 
     In scope: ``rephrase``. Out of scope: ``loc`` (``unrelated``, with its recorded answer), and
     near misses built from the file itself. ``other_subject`` puts a subject that is no edit's into
-    the row's question: one that is asked the same elsewhere in the file, so a few are kept back. ``other_relation`` asks a like
-    question of the edit's own subject.
+    the row's question: one that is asked the same elsewhere in the file, so a few are kept back.
+    ``other_relation`` asks another row's question of the edit's own subject, never one that asks
+    the same. Rows without a new answer, or whose question does not name their subject, are left
+    out.
     """
     first: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row["alt"].strip():  # a few rows have no new answer
-            first.setdefault(row["subject"].strip(), row)
+        subject = row["subject"].strip()
+        if row["alt"].strip() and subject in row["src"]:
+            first.setdefault(subject, row)
     keys = {subject: _key(row["src"], subject) for subject, row in first.items()}
     relations = _Relations(rows)
     donors = _donors(keys)
-    edited = [subject for subject in first if subject not in set().union(*donors.values())]
+    kept_back = {subject for subjects in donors.values() for subject in subjects}
+    edited = [subject for subject in first if subject not in kept_back]
     edits = []
     for number, subject in enumerate(edited):
         row = first[subject]
@@ -138,7 +144,12 @@ def _after_unrelated_text(rephrase: str, subject: str) -> str | None:
 # -- who asks the same thing, in zsRE ------------------------------------------------------
 
 _GRAMMAR = frozenset(
-    ["a", "an", "and", "are", "as", "at", "be", "been", "being", "by", "can", "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "in", "is", "it", "its", "made", "of", "on", "or", "s", "she", "that", "the", "their", "they", "this", "to", "was", "were", "what", "when", "where", "which", "who", "whom", "whose", "will", "with", "you", "name", "person", "thing"]
+    re.findall(
+        r"\w+",
+        """a an and are as at be been being by can did do does for from had has have he her his how
+        in is it its made of on or s she that the their they this to was were what when where which
+        who whom whose will with you name person thing""",
+    )
 )
 
 

@@ -74,7 +74,10 @@ def test_list_filters_and_pages(serac: Serac) -> None:
         serac("add", f"Question {number}?", "x", "--tag", "even" if number % 2 == 0 else "odd")
     assert len(serac.json("list", "--limit", "2")) == 2
     assert "--offset 2" in serac("list", "--limit", "2").stdout
-    assert [edit["id"] for edit in serac.json("list", "--tag", "odd")] == ["question-1", "question-3"]
+    assert [edit["id"] for edit in serac.json("list", "--tag", "odd")] == [
+        "question-1",
+        "question-3",
+    ]
     assert serac.json("list", "--status", "retired") == []
 
 
@@ -122,14 +125,18 @@ def base(serac: Serac) -> str:
 def test_ask_answers_from_the_edit_or_from_the_base(filled: Serac, base: str) -> None:
     asked = filled.json("ask", "Who's the current British PM?", "--base", base)
     assert (asked["answer"], asked["fired"]) == (ANSWER, [ID])
-    assert filled.json("ask", "Who wrote Emma?", "--base", base)["answer"] == "base: Who wrote Emma?"
+    assert (
+        filled.json("ask", "Who wrote Emma?", "--base", base)["answer"] == "base: Who wrote Emma?"
+    )
     assert filled.json("ask", QUESTION, "--base", "app_of_mine:model")["answer"] == ANSWER
     shown = filled("ask", "Who's the current British PM?", "--base", base).stdout
     assert ANSWER in shown
     assert ID in shown
 
 
-@pytest.mark.parametrize("name", ["nowhere:chain", "app_of_mine:nothing", "no-colon", "broken:chain"])
+@pytest.mark.parametrize(
+    "name", ["nowhere:chain", "app_of_mine:nothing", "no-colon", "broken:chain"]
+)
 def test_a_base_that_cannot_be_found_is_a_plain_error(filled: Serac, base: str, name: str) -> None:
     (filled.folder / "broken.py").write_text("import module_that_is_not_there\n")
     result = filled("ask", QUESTION, "--base", name, code=1)
@@ -238,7 +245,10 @@ def test_commands_reach_a_server(serac: Serac, chroma_server: ChromaServer) -> N
 
 
 def test_a_server_that_is_not_there_is_an_error_that_says_so(serac: Serac) -> None:
-    assert "MemoryUnavailableError" in serac("list", "--host", "127.0.0.1", "--port", "9", code=1).stderr
+    assert (
+        "MemoryUnavailableError"
+        in serac("list", "--host", "127.0.0.1", "--port", "9", code=1).stderr
+    )
 
 
 def test_bad_settings_are_a_plain_error(serac: Serac) -> None:
@@ -253,7 +263,8 @@ def test_version_and_help_load_nothing_heavy() -> None:
         "import sys\nfrom typer.testing import CliRunner\nfrom serac_retriever.cli import app\n"
         "result = CliRunner().invoke(app, ['--version'])\nassert result.exit_code == 0\n"
         "print(result.stdout.strip())\n"
-        "print([m for m in ('torch', 'transformers', 'chromadb', 'onnxruntime') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'chromadb', 'onnxruntime')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == [__version__, "[]"]

@@ -48,7 +48,8 @@ def test_the_threshold_can_be_moved() -> None:
 
 
 def test_in_a_chat_an_edit_can_be_written_and_answers_at_once() -> None:
-    said = "Who painted the bird?\nWho painted the bird on the display? => Ada Wren\nWho painted the bird?\n\n"
+    question = "Who painted the bird on the display?"
+    said = f"{question}\n{question} => Ada Wren\n{question}\n\n"
     result = CliRunner().invoke(app, ["demo", "--chat"], input=said)
     assert result.exit_code == 0, result.output
     talk = result.stdout.split("an empty line ends")[1]

@@ -62,7 +62,9 @@ def test_an_out_of_scope_query_answered_with_the_bases_own_answer_has_not_change
 
 def test_an_in_scope_answer_that_is_not_the_target_is_a_miss_of_verbatim() -> None:
     example = Example(query="Is Støre Norway's prime minister?", answer="Yes")
-    assert evaluate([edit("Norway", "Støre", in_scope=[example])], threshold=0.0).edit_success == 0.0
+    assert (
+        evaluate([edit("Norway", "Støre", in_scope=[example])], threshold=0.0).edit_success == 0.0
+    )
 
 
 def test_dates_and_status_of_a_suites_edits_do_not_keep_them_from_firing() -> None:
