@@ -210,7 +210,7 @@ def run(machine: type[MemoryMachine], examples: int, steps: int) -> None:
 
 
 def test_any_sequence_of_operations_agrees_with_a_plain_dict(machine: type[MemoryMachine]) -> None:
-    run(machine, examples=12, steps=15)
+    run(machine, examples=8, steps=12)
 
 
 @pytest.mark.slow

@@ -44,7 +44,8 @@ REINDEX = "open_memory(WordEncoder()).reindex(Slow(name='new'))"
 WRITE = """
 memory = open_memory(WordEncoder())
 for n in range(10_000):
-    memory.add(f"What is the capital of country {n}?", str(n), id=f"edit-{n}")
+    prompt = f"What is the capital of country {n} in the year {n * 7919 % 10_007}?"
+    memory.add(prompt, str(n), id=f"edit-{n}")
     print("added", n, flush=True)
     if n % 3 == 1:
         memory.update(f"edit-{n}", target="new")
@@ -214,7 +215,7 @@ def check_acknowledged(open_here: Open, said: list[str]) -> None:
             if verb == "retired":
                 assert edit.status == "retired"
             if edit.status == "active":
-                found = {c.edit.id: c.similarity for c in memory.search(edit.prompt, k=5)}
+                found = {c.edit.id: c.similarity for c in memory.search(edit.prompt)}
                 assert found[edit.id] > 0.99
         assert len(stored) <= int(said[-1].split()[1]) + 2  # one more at most was on its way
         new = memory.add("Who wrote Emma?", "Jane Austen")
