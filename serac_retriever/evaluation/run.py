@@ -100,7 +100,7 @@ def evaluate(
         ConfigError: More edits are wanted than the suite has, or it has no queries.
 
     Example:
-        >>> from serac_retriever.edit import Edit
+        >>> from serac_retriever.edit import Edit, Example
         >>> suite = [Edit(prompt="Who is the UK prime minister?", target="Keir Starmer",
         ...               in_scope=[Example(query="UK prime minister?", answer="Keir Starmer")])]
         >>> evaluate(suite).edit_success
