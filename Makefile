@@ -34,10 +34,11 @@ format: .venv/.ready
 notebooks: .venv/.ready
 	$(BIN)/python -m pytest --nbmake notebooks
 
-# the README's figures, on public data that does not come with the project
+# the README's figures; zsRE does not come with the project
 figures: .venv/.ready
 	$(BIN)/serac eval --format zsre $(DATA)/zsre/zsre_mend_eval_portability_gpt4.json --edits 10
 	$(BIN)/serac eval --format zsre $(DATA)/zsre/zsre_mend_eval_portability_gpt4.json --edits all
+	$(BIN)/serac eval data/everyday/test.jsonl
 
 # what ships under serac_retriever/models/
 encoder: .venv/.ready
