@@ -49,7 +49,7 @@ class Decider:
         started = perf_counter()
         queries = yield from self._queries(inputs, runs, configs)
         decisions: list[Decision | Exception] = [
-            self._base_answers(query, "no query: not the user's turn")
+            self._base_answers(query, "no query: not the user's turn, or blank")
             if isinstance(query, str)
             else query
             for query in queries

@@ -79,8 +79,9 @@ EditId = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x
 def slug(prompt: str) -> str:
     """Return a readable id for a prompt, the same one every time.
 
-    Letters, digits and dashes; where that loses something (other scripts, symbols, more than 60
-    characters), ten characters of a hash of the prompt follow, so that two prompts do not meet.
+    Letters, digits and dashes; where that loses something (other scripts, symbols, signs at a
+    number, more than 60 characters), ten characters of a hash of the prompt follow, so that two
+    prompts do not meet.
 
     Example:
         >>> slug("Who is the UK prime minister?")
@@ -92,7 +93,8 @@ def slug(prompt: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", plain.replace("'", "")).strip("-")
     readable = words[:60].rstrip("-")
-    if readable == words and re.fullmatch(r"[a-z0-9\s'’,:;.\-]+", text):
+    signs = re.search(r"[^\w\s]\d|\d[^\w\s]", text)  # a sign, a decimal point: -5 is not 5
+    if readable == words and not signs and re.fullmatch(r"[a-z0-9\s'’,:;.\-]+", text):
         return readable
     digest = hashlib.blake2b(prompt.encode(), digest_size=5).hexdigest()
     return f"{readable or 'edit'}-{digest}"

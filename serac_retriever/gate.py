@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun
+from langchain_core.language_models import BaseLanguageModel
 from langchain_core.runnables import (
     Runnable,
     RunnableConfig,
@@ -23,6 +24,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from serac_retriever.counterfactual import Verbatim, given_to
 from serac_retriever.decide import Decider, OnError, Run, report
 from serac_retriever.edit import Decision
+from serac_retriever.errors import ConfigError
 from serac_retriever.memory import EditMemory
 from serac_retriever.models.encoder import encoder_id
 from serac_retriever.scope import EmbeddingScope, ScopeClassifier
@@ -57,7 +59,8 @@ class Serac(RunnableSerializable[Any, Any]):
             is raised. The base's own errors are always its own.
 
     Raises:
-        ConfigError: The base answers with a dict, and which key holds the answer is unknown.
+        ConfigError: The base's answers are of a type that an edit cannot take on, or which key of
+            a dict holds them is unknown; or the counterfactual model is a bare language model.
 
     Example:
         >>> import chromadb
@@ -93,6 +96,11 @@ class Serac(RunnableSerializable[Any, Any]):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Serac:
+        if isinstance(self.counterfactual, BaseLanguageModel):
+            raise ConfigError(
+                "Expected counterfactual= to take the edit, got a bare model, which does not know "
+                "of it. Wrap it: Prompted(model)."
+            )
         self._shape  # noqa: B018  (an answer nobody could place is found out now, not in production)
         made_for = self.scope.calibration and self.scope.calibration.encoder
         mine = encoder_id(self.memory.embeddings)

@@ -15,8 +15,10 @@ from langchain_core.messages import (
     HumanMessage,
 )
 from langchain_core.messages.utils import convert_to_messages
+from langchain_core.output_parsers import BaseOutputParser, StrOutputParser
 from langchain_core.prompt_values import PromptValue
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableSequence
+from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
@@ -50,7 +52,7 @@ def messages_of(value: Any) -> list[BaseMessage] | None:
         history = _first_of(value, HISTORY_KEYS)
         current = _first_of(value, QUERY_KEYS[:3])
         if current is None:
-            return messages_of(history)
+            return [HumanMessage(history)] if isinstance(history, str) else messages_of(history)
         now = [HumanMessage(current)] if isinstance(current, str) else messages_of(current)
         return [*(messages_of(history) or []), *(now or [])]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -193,11 +195,13 @@ def output_shape(base: Runnable[Any, Any], kind: Shape, answer_key: str | None) 
         answer_key: The key of the answer, where the base's output is a dict.
 
     Raises:
-        ConfigError: It is a dict, and no key is known to hold the answer; or a pydantic model.
+        ConfigError: It is a dict, and no key is known to hold the answer; or it is neither text
+            nor a message nor a dict.
     """
     declared = _declared(base)
     properties = _properties(base, declared)
     if kind == "auto":
+        _refuse_what_cannot_be_said(base, declared, properties, answer_key)
         kind = _kind(declared, properties, answer_key)
     if kind != "dict":
         return OutputShape(kind, fields=frozenset(properties) or frozenset({"messages"}))
@@ -226,15 +230,42 @@ def _kind(
 ) -> Literal["text", "message", "dict", "messages"]:
     if "messages" in fields and answer_key is None:
         return "messages"
-    is_model = isinstance(declared, type) and issubclass(declared, BaseModel)
-    if is_model and not _is_message(declared):
-        raise ConfigError(
-            "Expected the base to answer with text, a message or a dict, got the pydantic model "
-            f"{declared.__name__}. Wrap the chain before its parser, or say output=."
-        )
     if answer_key or fields or dict in (declared, get_origin(declared)):
         return "dict"
     return "message" if _is_message(declared) else "text"
+
+
+def _refuse_what_cannot_be_said(
+    base: Runnable[Any, Any], declared: Any, fields: Mapping[str, Any], answer_key: str | None
+) -> None:
+    """Raise where the base answers with something that an edit cannot be put into."""
+    if answer_key or "messages" in fields:
+        return
+    is_model = isinstance(declared, type) and issubclass(declared, BaseModel)
+    is_other = (get_origin(declared) or declared) in (list, tuple, set, int, float, bool, bytes)
+    last = _last_step(base)
+    is_parsed = (
+        declared is Any
+        and isinstance(last, BaseOutputParser)
+        and not isinstance(last, StrOutputParser)
+    )
+    if (is_model and not _is_message(declared)) or is_other or is_parsed:
+        name = type(last).__name__ if is_parsed else getattr(declared, "__name__", declared)
+        found = f"the pydantic model {name}" if is_model else name
+        raise ConfigError(
+            f"Expected the base to answer with text, a message or a dict, got {found}. Wrap the "
+            "chain before its parser; or say output= or answer_key= if it does answer so."
+        )
+
+
+def _last_step(base: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    while True:
+        if isinstance(base, RunnableSequence):
+            base = base.last
+        elif isinstance(base, RunnableBindingBase):
+            base = base.bound
+        else:
+            return base
 
 
 def _declared(base: Runnable[Any, Any]) -> Any:

@@ -338,3 +338,15 @@ def test_a_decision_survives_json() -> None:
         timings_ms={"embed": 1.5},
     )
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Is -5 degrees safe?", "Is 5 degrees safe?"),
+        ("Is 1.5 enough?", "Is 1-5 enough?"),
+        ("1,000 or more?", "1 000 or more?"),
+    ],
+)
+def test_a_sign_at_a_number_makes_another_slug(one: str, other: str) -> None:
+    assert slug(one) != slug(other)

@@ -17,7 +17,11 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.output_parsers import PydanticOutputParser, StrOutputParser
+from langchain_core.output_parsers import (
+    JsonOutputParser,
+    PydanticOutputParser,
+    StrOutputParser,
+)
 from langchain_core.prompt_values import StringPromptValue
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langgraph.graph import START, MessagesState, StateGraph
@@ -225,3 +229,17 @@ def test_an_edit_as_a_document_has_its_fields_as_metadata() -> None:
     assert document.metadata["note"] == "from the atlas"
     assert document.metadata["score"] == 0.9
     assert "in_scope" not in document.metadata
+
+
+@pytest.mark.parametrize(
+    "base",
+    [typed(int), typed(bool), typed(list[str]), MODEL | JsonOutputParser()],
+)
+def test_an_answer_that_no_edit_can_take_on_is_an_error_at_once(base: Any) -> None:
+    with pytest.raises(ConfigError, match="say output= or answer_key="):
+        output_shape(base, "auto", None)
+    assert output_shape(base, "auto", "reply").kind == "dict"
+
+
+def test_messages_may_be_one_string_as_in_langgraph() -> None:
+    assert query_of({"messages": "Who wrote Emma?"}) == "Who wrote Emma?"

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 from rich.prompt import Prompt
 
 from serac_retriever.cli.options import command
-from serac_retriever.cli.show import Show, stdout
-from serac_retriever.errors import ConfigError
+from serac_retriever.cli.show import Show, stdout, visible
+from serac_retriever.errors import ConfigError, SeracError
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -50,7 +49,9 @@ def load_base(name: str) -> Runnable[Any, Any]:
     from langchain.chat_models import init_chat_model
     from langchain_core.runnables.base import coerce_to_runnable
 
-    module, _, attribute = name.partition(":")
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigError(f"Expected --base module:attribute or provider:model, got {name!r}.")
     if attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
         sys.path.insert(0, str(Path.cwd()))
         try:
@@ -66,7 +67,13 @@ def load_base(name: str) -> Runnable[Any, Any]:
         finally:
             sys.path.pop(0)
         if found is not None:
-            runnable: Runnable[Any, Any] = coerce_to_runnable(found)
+            try:
+                runnable: Runnable[Any, Any] = coerce_to_runnable(found)
+            except TypeError as error:
+                raise ConfigError(
+                    f"Expected --base {name} to be a Runnable or a function, "
+                    f"got {type(found).__name__}."
+                ) from error
             return runnable
     try:
         return init_chat_model(name)
@@ -86,7 +93,10 @@ def ask(query: Query, base: Base, config: Config, show: Show, threshold: Thresho
     with config.open_memory() as memory:
         chain = config.gate(load_base(base), memory=memory, **chosen)
         decision = chain.decide(query)
-        answer = chain.invoke(query)
+        try:
+            answer = chain.invoke(query)
+        except Exception as error:  # somebody's chain may fail in any way
+            raise SeracError(f"The base failed. {type(error).__name__}: {error}") from error
     text = str(answer.text) if isinstance(answer, BaseMessage) else str(answer)
     show.decision(decision, text)
 
@@ -177,4 +187,4 @@ def _talk(chain: Serac) -> None:
             continue
         decision = chain.decide(said)
         who = f"edit {decision.edit.id}" if decision.edit else "handbook"
-        stdout.print(f"[bold]bot[/] {escape(chain.invoke(said))} [dim]({escape(who)})[/]")
+        stdout.print(f"[bold]bot[/] {visible(chain.invoke(said))} [dim]({visible(who)})[/]")

@@ -7,10 +7,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from serac_retriever.cli.options import FAULTS, command
-from serac_retriever.cli.show import Show, stdout
+from serac_retriever.cli.show import Show, stdout, visible
 from serac_retriever.errors import SeracError
 from serac_retriever.models import ENCODER_FOLDER, FOLDER, weights
 
@@ -92,11 +91,11 @@ def _print(found: dict[str, Any]) -> None:
         )
     if memory := found["memory"]:
         counts = ", ".join(f"{count} {status}" for status, count in memory["edits"].items())
-        stdout.print(f"[dim]{'memory':22}[/] {escape(memory['where'])}: {counts}")
-        stdout.print(f"[dim]{'its encoder':22}[/] {memory['encoder']}")
+        stdout.print(f"[dim]{'memory':22}[/] {visible(memory['where'])}: {counts}")
+        stdout.print(f"[dim]{'its encoder':22}[/] {visible(str(memory['encoder']))}")
     else:
         stdout.print(f"[dim]{'memory':22}[/] none yet; the first `serac add` makes one")
     for fault in found["faults"]:
-        stdout.print(f"[bold red]✗[/] {escape(fault)}")
+        stdout.print(f"[bold red]✗[/] {visible(fault)}")
     if not found["faults"]:
         stdout.print("[bold green]✓[/] All well.")

@@ -109,7 +109,7 @@ def delete(
     if not (yes or show.as_json) and not typer.confirm(f"Delete '{id}' for good?", err=True):
         raise typer.Exit(1)
     memory.delete(id)
-    show.done({"deleted": id}, f"Deleted [bold]{id}[/].")
+    show.done({"deleted": id}, f"Deleted {id}.")
 
 
 @command(app, "import")
@@ -142,7 +142,7 @@ def export_edits(
 ) -> None:
     """Write the edits to a file."""
     count = memory.export_file(file, status=status)
-    show.done({"exported": count, "file": str(file)}, f"Wrote {count} edits to [bold]{file}[/].")
+    show.done({"exported": count, "file": str(file)}, f"Wrote {count} edits to {file}.")
 
 
 @command(app)

@@ -7,6 +7,7 @@ the function below that provides it.
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ ERROR, FAULTS = 1, 3  # exit codes; 2 is typer's for wrong usage
 
 
 def config(
+    context: typer.Context,
     memory: Annotated[
         Path | None,
         typer.Option(
@@ -68,11 +70,17 @@ def config(
 
     read = Config.read(settings) if settings else Config()
     given = {"memory": memory, "host": host, "port": port, "collection": collection}
-    if host is not None and memory is None:
-        read = read.model_copy(update={"memory": None})
-    if memory is not None and host is None:
-        read = read.model_copy(update={"host": None})
+    said = [name for name in ("memory", "host") if _is_option(context, name)]
+    if len(said) == 1:  # what is said here beats what the environment or the file says
+        (other,) = {"memory", "host"} - {*said}
+        given[other] = None
+        read = read.model_copy(update={other: None})
     return Config(**{**read.model_dump(), **{k: v for k, v in given.items() if v is not None}})
+
+
+def _is_option(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def memory(config: Config) -> EditMemory:
@@ -150,6 +158,9 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
 
         def run(**given: Any) -> None:
             as_json = bool(given.get("as_json"))
+            for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter is no failure
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(errors="replace")
             opened: dict[str, Any] = {}
             try:
                 function(**_provided(function, given, opened))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from serac_retriever.edit import Candidate, Decision, Edit
 from serac_retriever.errors import SeracError
@@ -29,7 +31,21 @@ TITLES = {
     "near miss": "Near misses, answered as before",
     "unrelated": "Everything else, answered as before",
 }
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 COLOURS = {"active": "green", "draft": "yellow", "retired": "dim"}
+
+
+def told(text: str, style: str = "") -> Text:
+    """Return text as it stands, for a cell: no markup, and nothing that moves a terminal's cursor.
+
+    Control characters and marks that turn the reading direction are shown as their code.
+    """
+    return Text(CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text), style=style)
+
+
+def visible(text: str) -> str:
+    """Return the same for use within markup."""
+    return escape(told(text).plain)
 
 
 class Show:
@@ -40,19 +56,19 @@ class Show:
 
     def json(self, value: Any) -> None:
         """Print one JSON document."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
     def done(self, value: dict[str, Any], text: str) -> None:
         """Print what was done."""
-        self.json(value) if self.as_json else stdout.print(text)
+        self.json(value) if self.as_json else stdout.print(told(text))
 
     def error(self, error: SeracError) -> None:
         """Print one of our errors on stderr."""
         if self.as_json:
-            told = {"error": {"type": type(error).__name__, "message": str(error)}}
-            sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
+            found = {"error": {"type": type(error).__name__, "message": str(error)}}
+            sys.stderr.write(json.dumps(found) + "\n")
         else:
-            stderr.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
+            stderr.print(f"[bold red]{type(error).__name__}[/]: {visible(str(error))}")
 
     def interrupted(self) -> None:
         """Say that nothing was harmed."""
@@ -71,10 +87,10 @@ class Show:
                 shown = (", " if name == "tags" else "\n").join(parts)
             else:
                 shown = str(value)
-            grid.add_row(name.replace("_", " "), escape(shown))
+            grid.add_row(name.replace("_", " "), told(shown))
         colour = COLOURS[edit.status]
         stdout.print(
-            Panel(grid, title=f"{escape(edit.id)} [{colour}]{edit.status}[/]", expand=False)
+            Panel(grid, title=f"{visible(edit.id)} [{colour}]{edit.status}[/]", expand=False)
         )
 
     def edits(self, edits: Sequence[Edit], more: bool, next_offset: int) -> None:
@@ -89,7 +105,7 @@ class Show:
         for edit in edits:
             status = f"[{COLOURS[edit.status]}]{edit.status}[/]"
             cells = [edit.prompt, edit.target, ", ".join(edit.tags), str(edit.version)]
-            table.add_row(f"[bold]{escape(edit.id)}[/]", status, *map(escape, cells))
+            table.add_row(told(edit.id, "bold"), status, *map(told, cells))
         stdout.print(table)
         if more:
             stdout.print(f"[dim]There are more: --offset {next_offset}[/]")
@@ -107,9 +123,9 @@ class Show:
             fires = any(candidate.edit.id == edit.id for edit in chosen)
             score = "" if candidate.score is None else f"{candidate.score:.3f}"
             table.add_row(
-                escape(candidate.edit.id),
-                escape(candidate.edit.prompt),
-                escape(candidate.edit.target),
+                told(candidate.edit.id),
+                told(candidate.edit.prompt),
+                told(candidate.edit.target),
                 f"{candidate.similarity:.3f}",
                 score,
                 style="bold green" if fires else None,
@@ -132,15 +148,15 @@ class Show:
                 }
             )
             return
-        who = f"edit [bold]{escape(decision.edit.id)}[/]" if decision.edit else "the base"
+        who = f"edit [bold]{visible(decision.edit.id)}[/]" if decision.edit else "the base"
         if answer is not None:
             colour = "green" if decision.fired else "blue"
-            stdout.print(Panel(escape(answer), title=who, border_style=colour, expand=False))
+            stdout.print(Panel(told(answer), title=who, border_style=colour, expand=False))
         else:
             stdout.print(f"Answered by {who}.")
-        stdout.print(f"[dim]{escape(decision.reason)}[/]")
+        stdout.print(f"[dim]{visible(decision.reason)}[/]")
         if decision.error:
-            stderr.print(f"[yellow]{escape(decision.error)}[/]")
+            stderr.print(f"[yellow]{visible(decision.error)}[/]")
         self.candidates(decision.candidates, decision.edits)
         spent = ", ".join(f"{name} {ms:.1f}" for name, ms in decision.timings_ms.items())
         stdout.print(f"[dim]milliseconds: {spent}[/]")
@@ -152,7 +168,7 @@ class Show:
             return
         stdout.print(f"[bold]{report}[/]")
         for failure in report.failures[:20]:
-            stderr.print(f"[red]line {failure.line}[/]: {escape(failure.error)}")
+            stderr.print(f"[red]line {failure.line}[/]: {visible(failure.error)}")
         if len(report.failures) > 20:
             stderr.print(f"... and {len(report.failures) - 20} more")
 
@@ -192,16 +208,15 @@ class Show:
                 mark = "[green]✓[/]" if row.right else "[red]✗[/]"
                 cells = row.before, "the same" if row.after == row.before else row.after
                 before, after = (
-                    '"' if cell == last else escape(cell)
-                    for cell, last in zip(cells, above, strict=True)
+                    '"' if cell == last else cell for cell, last in zip(cells, above, strict=True)
                 )
                 style = "dim" if row.fired is None else "green" if row.right else "red"
-                table.add_row(mark, escape(row.query), before, f"[{style}]{after}[/]")
+                table.add_row(mark, told(row.query), told(before), told(after, style))
                 above = cells
             stdout.print(table)
         stdout.print(
             "\nThe packaged classifier compares by cosine: it hears paraphrases, and mistakes some "
-            "near misses for them. A stricter --threshold trades one for the other; a trained "
+            "near misses for them. A --threshold above 0.90 trades one for the other; a trained "
             "classifier need not."
         )
 

@@ -71,9 +71,11 @@ class Connection:
         if self.path is not None:
             return chromadb.PersistentClient(str(self.path))
         # Chroma's own connection waits for ever: ask first, and bound every later request
-        httpx.get(
+        beat = httpx.get(
             f"{self.where}/api/v2/heartbeat", headers=self.headers, timeout=self.timeout
         ).raise_for_status()
+        if "heartbeat" not in beat.text:
+            raise ConnectionError("what answers there is no Chroma server")
         client = chromadb.HttpClient(
             host=self.host or "", port=self.port, ssl=self.ssl, headers=self.headers
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ from serac_retriever.errors import (
     MissingDependencyError,
 )
 from serac_retriever.memory.connection import Connection
+from serac_retriever.memory.encoder import embed
 from serac_retriever.memory.loading import LoadReport, load
 from serac_retriever.memory.record import Malformed, brief
 from serac_retriever.memory.store import Record, Store
@@ -93,6 +95,10 @@ class EditMemory:
                 "Expected embeddings= to be a LangChain Embeddings, "
                 f"got {type(embeddings).__name__}."
             )
+        if path is not None and not (isinstance(path, str | Path) and str(path).strip()):
+            raise ConfigError(f"Expected a folder or a Chroma client, got {path!r}.")
+        if collection.endswith("-inactive"):
+            raise ConfigError(f"Expected a collection not named *-inactive, got {collection!r}.")
         folder = Path(path).expanduser() if path is not None else None
         connection = Connection(folder, client, host, port, ssl, headers, timeout)
         self._store = Store(connection, collection, embeddings or packaged_encoder())
@@ -253,11 +259,9 @@ class EditMemory:
             only_if_needed: Leave a collection alone that already has the memory's own encoder.
         """
         if only_if_needed and embeddings is None:
-            try:
-                self._store.run(lambda: self._store.both)
-                return
-            except EncoderMismatchError:
-                pass
+            with suppress(EncoderMismatchError):
+                if self._store.run(self._store.has_vectors_of_its_encoder):
+                    return
         with self._store.writing, self._store.failing_honestly():
             self._store.rebuild(embeddings or self.embeddings, progress or (lambda _: None))
 
@@ -313,7 +317,7 @@ class EditMemory:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed texts as this memory does: one call, one vector of floats a text."""
-        return self.embeddings.embed_documents([*texts])
+        return embed(self.embeddings, texts) if texts else []
 
     def nearest(self, vectors: Vectors, k: int = 8) -> tuple[tuple[Candidate, ...], ...]:
         """Return, for each vector, up to k edits that could fire now, most similar first.
@@ -369,6 +373,8 @@ class EditMemory:
     # -- inside ----------------------------------------------------------------------------
 
     def _edits(self, status: Status | None = None) -> Iterator[Edit]:
+        if status not in (None, "draft", "active", "retired"):
+            raise ConfigError(f"Expected status draft, active or retired, got {status!r}.")
         for content in self._contents():
             if isinstance(content, Edit) and status in (None, content.status):
                 yield content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -14,7 +15,7 @@ from chromadb.utils.embedding_functions import (
 )
 from langchain_core.embeddings import Embeddings
 
-from serac_retriever.errors import EncoderMismatchError
+from serac_retriever.errors import EditMemoryError, EncoderMismatchError
 from serac_retriever.models.encoder import PackagedEncoder, encoder_id, packaged_encoder
 
 
@@ -78,6 +79,27 @@ class LangChainEmbeddingFunction(EmbeddingFunction[Documents]):
     def build_from_config(config: dict[str, Any]) -> LangChainEmbeddingFunction:
         """Build it from what Chroma stored."""
         return LangChainEmbeddingFunction(config["encoder"])
+
+
+def embed(embeddings: Embeddings, texts: Sequence[str]) -> list[list[float]]:
+    """Embed texts in one call; what an encoder returns is checked before it is stored or asked.
+
+    Raises:
+        EditMemoryError: Not one vector of finite numbers a text, all of one length.
+    """
+    try:
+        vectors = np.asarray(embeddings.embed_documents([*texts]), dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise EditMemoryError(
+            f"Expected vectors of one length from the encoder: {error}"
+        ) from error
+    if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+        raise EditMemoryError(
+            f"Expected {len(texts)} vectors of finite numbers from '{encoder_id(embeddings)}', "
+            f"got an array of shape {vectors.shape}."
+        )
+    rows: list[list[float]] = vectors.tolist()
+    return rows
 
 
 def embedding_function(embeddings: Embeddings) -> EmbeddingFunction[Any]:

@@ -27,7 +27,8 @@ from serac_retriever.errors import (
     MemoryUnavailableError,
 )
 from serac_retriever.memory.connection import Connection, lock_folder
-from serac_retriever.memory.encoder import embedding_function
+from serac_retriever.memory.encoder import embed, embedding_function
+from serac_retriever.memory.record import Malformed, edit_of
 from serac_retriever.models.encoder import encoder_id
 
 SCHEMA = 1
@@ -130,7 +131,7 @@ class Collections:
             raise
         except InvalidDimensionException as error:
             raise self._mismatch(str(error)) from error
-        except (httpx.HTTPError, ConnectionError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ConnectionError, TimeoutError) as error:
             self._lose_connection()
             raise self._unreachable(error) from error
         except ValueError as error:
@@ -213,11 +214,27 @@ class Collections:
         if space != "cosine":
             raise self._mismatch(f"it compares by '{space}', not by cosine")
 
+    def _refuse_what_is_not_ours(self) -> None:
+        """Raise where a collection that was not made here holds something that is no edit."""
+        found = self._stored(self.name)
+        if found is None or "serac_schema" in (found.metadata or {}):
+            return
+        offset = 0
+        while (page := page_of(found, offset))["ids"]:
+            offset += len(page["ids"])
+            rows = zip(page["ids"], page["documents"], page["metadatas"], strict=True)
+            if any(isinstance(edit_of(*row), Malformed) for row in rows):
+                raise EditMemoryError(
+                    f"Expected collection '{self.name}' to hold edits before rebuilding it; got "
+                    "records that are none. It seems to be somebody else's: name another."
+                )
+
     def rebuild(self, embeddings: Embeddings, done: Callable[[int], None]) -> None:
         """Embed every record anew, malformed ones too, and swap the collections.
 
         Interrupted, the old collections still stand; the next rebuild starts over.
         """
+        self._refuse_what_is_not_ours()
         rebuilt = []
         for name in (self.name, f"{self.name}-inactive"):
             old = self._stored(name)
@@ -236,7 +253,7 @@ class Collections:
                     ids=page["ids"],
                     documents=documents,
                     metadatas=page["metadatas"],
-                    embeddings=embeddings.embed_documents(documents),  # type: ignore[arg-type]
+                    embeddings=embed(embeddings, documents),  # type: ignore[arg-type]
                 )
                 done(len(page["ids"]))
         for name, old, new in rebuilt:

@@ -11,8 +11,9 @@ from chromadb.api.models.Collection import Collection
 from langchain_core.embeddings import Embeddings
 
 from serac_retriever.edit import Candidate, Edit
-from serac_retriever.errors import DuplicateEditError
+from serac_retriever.errors import DuplicateEditError, EditNotFoundError
 from serac_retriever.memory.connection import Connection
+from serac_retriever.memory.encoder import embed
 from serac_retriever.memory.layout import PAGE, Collections, T, page_of
 from serac_retriever.memory.record import Malformed, brief, edit_of, metadata_of
 
@@ -34,6 +35,14 @@ class Store(Collections):
     def __init__(self, connection: Connection, name: str, embeddings: Embeddings) -> None:
         super().__init__(connection, name, embeddings)
         self._reported: set[Malformed] = set()
+
+    def has_vectors_of_its_encoder(self) -> bool:
+        """Say whether what is stored is as long as what the encoder makes of a text."""
+        for collection in self.both:
+            stored = collection.get(limit=1, include=["embeddings"])["embeddings"]
+            if stored is not None and len(stored) > 0:
+                return len(stored[0]) == len(embed(self.embeddings, ["length"])[0])
+        return True
 
     def find(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return the records that these ids have. Active first: a move cut short leaves two."""
@@ -74,7 +83,7 @@ class Store(Collections):
                 self._put(collection, batch)
         written = self.find([edit.id for edit in edits])  # add() is silent about ids that exist
         for edit in edits:
-            if written[edit.id].content != edit:
+            if edit.id in written and written[edit.id].content != edit:
                 raise DuplicateEditError(
                     f"Expected a new id, but another process added '{edit.id}' meanwhile: it says "
                     f"{brief(written[edit.id].content)}. Update that edit, or give another id."
@@ -111,10 +120,14 @@ class Store(Collections):
                 metadatas=[{**changed, **gone}],
                 embeddings=[vector] if vector else None,
             )
+            if not here.get(ids=[id], include=[])["ids"]:  # update() is silent about missing ids
+                raise _gone(id)
             return
         if vector is None:
             stored = here.get(ids=[id], include=["embeddings"])["embeddings"]
-            vector = [float(x) for x in stored[0]] if stored is not None else []
+            if stored is None or len(stored) == 0:
+                raise _gone(id)
+            vector = [float(number) for number in stored[0]]
         # written there before it is removed here: killed in between, it stands as it was
         there.delete(ids=[id])
         self._put(there, [(new, vector)])
@@ -145,6 +158,8 @@ class Store(Collections):
                 ids, documents, metadatas, distances, strict=True
             ):
                 content = edit_of(id, document, metadata)
+                if document is None and not metadata:
+                    continue  # deleted between index and record
                 if isinstance(content, Malformed):
                     self._report(content)
                 else:
@@ -170,6 +185,12 @@ class Store(Collections):
             id: Record(edit_of(id, document, metadata), dict(metadata or {}), active)
             for id, document, metadata in rows
         }
+
+
+def _gone(id: str) -> EditNotFoundError:
+    return EditNotFoundError(
+        f"Expected the id of an edit, got {id!r}, which another process deleted meanwhile."
+    )
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

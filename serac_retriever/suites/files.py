@@ -88,30 +88,42 @@ def _csv(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, Any] | Inval
 def write_suite(path: str | Path, edits: Iterable[Edit]) -> int:
     """Write edits as JSON lines, or as CSV where the name ends in ``.csv``; return how many.
 
-    The file appears whole or not at all. Reading it back gives the same edits.
+    The file appears whole or not at all, keeps its permissions, and is written through a link.
+    What is no plain file, such as ``/dev/stdout``, is written to. Reading it back gives the same
+    edits.
 
     Raises:
         SuiteError: The file cannot be written.
     """
     path = Path(path)
-    count = 0
     try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="") as stream:
+                return _write(stream, path, edits)
+        real = path.resolve()
+        mode = real.stat().st_mode & 0o777 if real.exists() else 0o666 & ~_umask()
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="", dir=path.parent, prefix=".", delete=False
+            "w", encoding="utf-8", newline="", dir=real.parent, prefix=".", delete=False
         ) as file:
             try:
-                write = _csv_writer(file) if _is_csv(path) else _jsonl_writer(file)
-                for edit in edits:
-                    write(edit.to_record())
-                    count += 1
+                count = _write(file, path, edits)
                 file.close()
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, path)
+                os.chmod(file.name, mode)
+                os.replace(file.name, real)
             except BaseException:
                 os.unlink(file.name)
                 raise
     except OSError as error:
         raise SuiteError(f"Expected to write {path}, got: {error}") from error
+    return count
+
+
+def _write(file: Any, path: Path, edits: Iterable[Edit]) -> int:
+    write = _csv_writer(file) if _is_csv(path) else _jsonl_writer(file)
+    count = 0
+    for edit in edits:
+        write(edit.to_record())
+        count += 1
     return count
 
 

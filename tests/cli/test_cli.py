@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -290,3 +291,43 @@ def test_a_reader_that_goes_away_is_no_crash(filled: Serac) -> None:
         command, shell=True, capture_output=True, text=True, cwd=filled.folder, check=True
     )
     assert done.stderr == ""
+
+
+def test_nothing_in_an_edit_moves_the_terminals_cursor_or_reads_as_markup(serac: Serac) -> None:
+    serac("add", "spoof?", "ok\x1b[2J\x1b[1;1Hhacked\u202e", "--id", "[/x]")
+    for command in (("list",), ("show", "[/x]"), ("search", "spoof?")):
+        shown = serac(*command).stdout
+        assert "\x1b[2J" not in shown
+        assert "\u202e" not in shown
+        assert "\\x1b[2J" in shown.replace("\n", "")
+    assert "[/x]" in serac("delete", "[/x]", "--yes").stdout
+
+
+def test_a_base_that_fails_is_told_plainly(filled: Serac) -> None:
+    (filled.folder / "failing.py").write_text("def chain(question): return 1 / 0\nnumber = 5\n")
+    failed = filled("ask", "Who wrote Emma?", "--base", "failing:chain", code=1).stderr
+    assert "ZeroDivisionError" in failed
+    assert "Traceback" not in failed
+    assert "ConfigError" in filled("ask", "x", "--base", "failing:number", code=1).stderr
+    assert "ConfigError" in filled("ask", "x", "--base", "", code=1).stderr
+
+
+def test_what_is_said_on_the_command_line_beats_the_environment(
+    filled: Serac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERAC_HOST", "nowhere.invalid")
+    assert len(filled.json("list", "--memory", "edits")) == 1
+    monkeypatch.delenv("SERAC_HOST")
+    monkeypatch.setenv("SERAC_MEMORY", "edits")
+    told = filled("list", "--host", "127.0.0.1", "--port", "9", code=1).stderr
+    assert "MemoryUnavailableError" in told
+
+
+def test_a_terminal_that_lacks_a_letter_is_no_failure(filled: Serac) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serac_retriever", "add", "Où?", "là ✓"],
+        cwd=filled.folder,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 0

@@ -24,6 +24,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from serac_retriever import EditMemory, Prompted, Serac
+from serac_retriever.errors import ConfigError
 from tests.gate.parts import (
     BASE_SAYS,
     IN_SCOPE,
@@ -372,3 +373,9 @@ def test_after_a_tools_result_or_an_assistants_words_the_base_answers(edits: Edi
     assert chain.invoke([*talk, tool]).text == BASE_SAYS
     assert chain.invoke([*talk, ("ai", IN_SCOPE)]).text == BASE_SAYS
     assert "not the user's turn" in chain.decide([*talk, tool]).reason
+
+
+def test_a_bare_model_as_counterfactual_is_an_error_at_once(memory: EditMemory) -> None:
+    model = FakeListChatModel(responses=["x"])
+    with pytest.raises(ConfigError, match=r"Prompted\(model\)"):
+        Serac(base=model, memory=memory, counterfactual=model)

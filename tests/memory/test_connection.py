@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +333,36 @@ def test_headers_reach_a_proxy_with_every_request(proxy: int, collection_name: s
     assert memory.search(PROMPT)[0].edit.target == "Keir Starmer"
     with pytest.raises(MemoryUnavailableError, match="401"):
         EditMemory(**given, headers={"X-Token": "guess"}).count()
+
+
+def test_a_web_server_that_is_no_chroma_is_unavailable() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(MemoryUnavailableError):
+            EditMemory(host="127.0.0.1", port=server.server_port).count()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("host", ["localhost:8765", "not a host"])
+def test_a_host_that_is_none_is_unavailable(host: str) -> None:
+    with pytest.raises(MemoryUnavailableError):
+        EditMemory(host=host).count()
+
+
+@pytest.mark.parametrize("path", ["", "  ", 5])
+def test_a_folder_that_is_none_is_an_error(path: Any) -> None:
+    with pytest.raises(ConfigError, match="folder"):
+        EditMemory(path)
+
+
+def test_the_name_of_the_inactive_edits_collection_is_taken() -> None:
+    with pytest.raises(ConfigError, match="-inactive"):
+        EditMemory(client=chromadb.EphemeralClient(), collection="edits-inactive")
+
+
+def test_an_unknown_status_is_an_error(memory: EditMemory) -> None:
+    with pytest.raises(ConfigError, match="draft, active or retired"):
+        memory.list(status="bogus")  # type: ignore[arg-type]

@@ -6,10 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import chromadb
+import numpy as np
 import pytest
+from langchain_core.embeddings import Embeddings
 
 from serac_retriever import Edit
-from serac_retriever.errors import DuplicateEditError, EditMemoryError, EncoderMismatchError
+from serac_retriever.errors import (
+    DuplicateEditError,
+    EditMemoryError,
+    EditNotFoundError,
+    EncoderMismatchError,
+)
 from serac_retriever.memory import EditMemory
 from serac_retriever.memory.layout import NEW, OLD, PAGE
 from tests.encoders import WordEncoder
@@ -347,3 +354,98 @@ def test_a_collection_is_found_among_many(open_memory: Open) -> None:
     with pytest.raises(EncoderMismatchError):
         open_memory(embeddings=WordEncoder(32)).count()
     assert open_memory().count() == 1
+
+
+class NumpyEncoder(Embeddings):
+    """Returns what many home-made encoders return."""
+
+    encoder_id = "numpy-words"
+
+    def __init__(self, shape: str = "good") -> None:
+        self.shape = shape
+
+    def embed_documents(self, texts: list[str]) -> Any:
+        vectors = np.array(WordEncoder().embed_documents(texts))
+        return {"good": vectors, "short": vectors[1:], "nan": vectors * np.nan}[self.shape]
+
+    def embed_query(self, text: str) -> Any:
+        return self.embed_documents([text])[0]
+
+
+def test_an_encoder_may_return_arrays(collection_name: str) -> None:
+    client = chromadb.EphemeralClient()
+    memory = EditMemory(client=client, collection=collection_name, embeddings=NumpyEncoder())
+    memory.add("Who is it?", "me", id="who")
+    assert memory.search("Who is it?")[0].similarity == pytest.approx(1, abs=1e-5)
+    assert memory.update("who", prompt="Who was it?").version == 2
+
+
+@pytest.mark.parametrize("shape", ["short", "nan"])
+def test_vectors_that_are_none_are_refused_before_they_are_stored(
+    collection_name: str, shape: str
+) -> None:
+    memory = EditMemory(
+        client=chromadb.EphemeralClient(),
+        collection=collection_name,
+        embeddings=NumpyEncoder(shape),
+    )
+    with pytest.raises(EditMemoryError, match="vectors"):
+        memory.add("Who is it?", "me")
+    assert memory.count() == 0
+
+
+@pytest.mark.parametrize("work", ["retire", "update"])
+def test_an_edit_that_another_process_deletes_meanwhile_is_not_found(
+    collection_name: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = chromadb.EphemeralClient()
+    ours, theirs = (
+        EditMemory(client=client, collection=collection_name, embeddings=WordEncoder())
+        for _ in range(2)
+    )
+    ours.add("Who is it?", "me", id="who")
+    find = ours._store.find
+
+    def find_then_lose(ids: Any) -> Any:
+        found = find(ids)
+        theirs.collection.delete(ids=["who"])
+        return found
+
+    monkeypatch.setattr(ours._store, "find", find_then_lose)
+    with pytest.raises(EditNotFoundError, match="deleted meanwhile"):
+        ours.retire("who") if work == "retire" else ours.update("who", target="you")
+
+
+class Named(WordEncoder):
+    """An encoder whose vectors can grow while it keeps its name."""
+
+    encoder_id = "named-words"
+
+    def __init__(self, more: int = 0) -> None:
+        super().__init__()
+        self.more = more
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[*vector, *[0.0] * self.more] for vector in super().embed_documents(texts)]
+
+
+def test_reindexing_mends_vectors_of_another_length_under_the_same_encoder_id(
+    collection_name: str,
+) -> None:
+    where = {"client": chromadb.EphemeralClient(), "collection": collection_name}
+    EditMemory(**where, embeddings=Named()).add("Who is it?", "me", id="who")
+    memory = EditMemory(**where, embeddings=Named(more=3), reindex=True)
+    assert memory.search("Who is it?")[0].edit.id == "who"
+
+
+def test_somebody_elses_collection_is_never_rebuilt(collection_name: str) -> None:
+    client = chromadb.EphemeralClient()
+    theirs = client.create_collection(collection_name, embedding_function=None)
+    theirs.add(ids=["1"], documents=["a passage"], embeddings=[[0.1] * 8])
+    with pytest.raises(EditMemoryError, match="somebody else's"):
+        EditMemory(client=client, collection=collection_name, reindex=True)
+    stored = client.get_collection(collection_name, embedding_function=None).get(
+        include=["embeddings"]
+    )["embeddings"]
+    assert stored is not None
+    assert len(stored[0]) == 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,3 +208,25 @@ def test_a_file_can_be_read_by_others_as_the_umask_allows(tmp_path: Path) -> Non
 def test_a_folder_that_is_not_there_is_an_error_of_our_own(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="nowhere"):
         write_suite(tmp_path / "nowhere" / "edits.jsonl", EDITS)
+
+
+EDIT = Edit(prompt="Capital of X?", target="Y")
+
+
+def test_writing_follows_a_link_and_keeps_the_files_permissions(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
+    real.touch(mode=0o600)
+    link.symlink_to(real)
+    assert write_suite(link, [EDIT]) == 1
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o600
+    assert [found for _, found in read_lines(real)] == [EDIT]
+
+
+def test_what_is_no_plain_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
+    assert write_suite(pipe, [EDIT]) == 1
+    assert '"target": "Y"' in reader.communicate()[0]
+    assert pipe.is_fifo()
