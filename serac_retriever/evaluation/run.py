@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from uuid import uuid4
@@ -125,7 +126,7 @@ def evaluate(
         total = sum(len(e.in_scope) + len(e.out_of_scope) for group in groups for e in group)
         asking = bar.add_task("Asking", total=total)
         for group in groups:
-            with _memory(group, embeddings) as memory:
+            with _loaded(group, embeddings) as memory:
                 chain = Serac(
                     base=RunnableLambda(lambda asked: asked["recorded"]),
                     memory=memory,
@@ -142,27 +143,21 @@ def evaluate(
     return _report(outcomes, size, len(groups), k, limit)
 
 
-class _memory:  # noqa: N801  (a context manager, used as a function)
-    """An embedded memory of one group of edits, gone afterwards."""
+@contextmanager
+def _loaded(edits: Sequence[Edit], embeddings: Embeddings | None) -> Iterator[EditMemory]:
+    """Hold one group of edits in an embedded memory of its own, gone afterwards."""
+    import chromadb
 
-    def __init__(self, edits: Sequence[Edit], embeddings: Embeddings | None) -> None:
-        self.edits, self.embeddings = edits, embeddings
-
-    def __enter__(self) -> EditMemory:
-        import chromadb
-
-        name = f"serac-eval-{uuid4().hex[:12]}"
-        self.memory = EditMemory(
-            client=chromadb.EphemeralClient(), collection=name, embeddings=self.embeddings
-        )
-        # a suite's edits are all meant to fire, whatever their dates say today
-        active = {"status": "active", "valid_from": None, "valid_until": None}
-        self.memory.add_many([edit.model_copy(update=active) for edit in self.edits])
-        return self.memory
-
-    def __exit__(self, *_: object) -> None:
-        for name in (self.memory.collection.name, f"{self.memory.collection.name}-inactive"):
-            self.memory.client.delete_collection(name)
+    name = f"serac-eval-{uuid4().hex[:12]}"
+    memory = EditMemory(client=chromadb.EphemeralClient(), collection=name, embeddings=embeddings)
+    # a suite's edits are all meant to fire, whatever their dates say today
+    active = {"status": "active", "valid_from": None, "valid_until": None}
+    try:
+        memory.add_many([edit.model_copy(update=active) for edit in edits])
+        yield memory
+    finally:
+        for stored in (name, f"{name}-inactive"):
+            memory.client.delete_collection(stored)
 
 
 def _ask(chain: Serac, edit: Edit, outcomes: _Outcomes) -> None:
