@@ -8,10 +8,15 @@ from typing import Any
 
 import chromadb
 import pytest
+from hypothesis import settings
 
 from serac_retriever.memory import EditMemory
 from tests.chroma_server import ChromaServer
 from tests.encoders import WordEncoder
+
+# a model loads at the first example, and machines are shared: time proves nothing here
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 BACKENDS = ("ephemeral", "embedded", "server")
 
