@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, is_typeddict
+from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 from langchain_core.documents import Document
 from langchain_core.messages import (
@@ -19,6 +19,7 @@ from langchain_core.output_parsers import BaseOutputParser, StrOutputParser
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
@@ -241,6 +242,11 @@ def _refuse_what_cannot_be_said(
     """Raise where the base answers with something that an edit cannot be put into."""
     if answer_key or "messages" in fields:
         return
+    if isinstance(base, RunnableWithMessageHistory):
+        raise ConfigError(
+            "A RunnableWithMessageHistory does not tell what it answers with: say "
+            "output='message', output='text' or answer_key=; or put Serac inside it."
+        )
     is_model = isinstance(declared, type) and issubclass(declared, BaseModel)
     is_other = (get_origin(declared) or declared) in (list, tuple, set, int, float, bool, bytes)
     last = _last_step(base)
@@ -270,8 +276,15 @@ def _last_step(base: Runnable[Any, Any]) -> Runnable[Any, Any]:
 
 def _declared(base: Runnable[Any, Any]) -> Any:
     try:
-        return base.OutputType
+        declared = base.OutputType
     except TypeError:  # some Runnables do not know
+        return Any
+    if not isinstance(declared, str):
+        return declared
+    function = getattr(base, "func", None) or getattr(base, "afunc", None)
+    try:  # a function of a module whose annotations are strings
+        return get_type_hints(function)["return"]
+    except Exception:  # a name that only a type checker can look up
         return Any
 
 

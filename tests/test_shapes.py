@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import pytest
+from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel, FakeListLLM
 from langchain_core.messages import (
@@ -24,6 +25,7 @@ from langchain_core.output_parsers import (
 )
 from langchain_core.prompt_values import StringPromptValue
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
@@ -243,3 +245,18 @@ def test_an_answer_that_no_edit_can_take_on_is_an_error_at_once(base: Any) -> No
 
 def test_messages_may_be_one_string_as_in_langgraph() -> None:
     assert query_of({"messages": "Who wrote Emma?"}) == "Who wrote Emma?"
+
+
+def postponed(question: str) -> AIMessage:
+    return AIMessage(question)  # this module's annotations are strings
+
+
+def test_postponed_annotations_are_looked_up() -> None:
+    assert output_shape(RunnableLambda(postponed), "auto", None).kind == "message"
+
+
+def test_a_chain_with_history_must_say_what_it_answers_with() -> None:
+    base = RunnableWithMessageHistory(MODEL, lambda session_id: InMemoryChatMessageHistory())
+    with pytest.raises(ConfigError, match="output='message'"):
+        output_shape(base, "auto", None)
+    assert output_shape(base, "message", None).kind == "message"
