@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,42 @@ def test_prompts_are_not_stamped_from_templates() -> None:
     ]
     most = max(openings.count(opening) for opening in set(openings))
     assert most <= 0.02 * len(openings)
+
+
+def test_it_has_the_promised_size_and_breadth() -> None:
+    everything = [row for split in SPLITS for row in rows(split)]
+    assert len(everything) >= 3000
+    assert len({row["domain"] for row in everything}) >= 200
+    assert len({row["relation"] for row in everything}) >= 300
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_verify_query_says_yes_or_no_where_the_target_decides_and_no_other_query_does(
+    split: str,
+) -> None:
+    verify = [x for row in rows(split) for x in row["in_scope"] if x["tag"] == "verify"]
+    answers = Counter(example.get("answer") for example in verify)
+    assert set(answers) <= {"Yes", "No", None}
+    assert answers[None] < 0.05 * len(verify)
+    assert 0.25 < answers["Yes"] / len(verify) < 0.75  # neither is a safe guess
+    for row in rows(split):
+        others = [x for x in row["in_scope"] if x["tag"] != "verify"] + row["out_of_scope"]
+        assert not any("answer" in example for example in others), row["id"]
+
+
+def test_no_text_of_test_occurs_in_train_or_dev() -> None:
+    def texts(split: str) -> set[str]:
+        return {
+            text.lower()
+            for row in rows(split)
+            for text in (row["prompt"], *(x["query"] for x in row["in_scope"]))
+        }
+
+    assert not texts("test") & (texts("train") | texts("dev"))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_no_text_is_in_scope_of_an_edit_and_a_near_miss_of_it(split: str) -> None:
+    for row in rows(split):
+        inside = {row["prompt"].lower(), *(x["query"].lower() for x in row["in_scope"])}
+        assert not inside & {x["query"].lower() for x in row["out_of_scope"]}, row["id"]
