@@ -1,203 +1,30 @@
-"""Public data sets as suites: what each converter takes from a row, and what it leaves."""
+"""Files of public data sets: read by their format's name, refused with the line or the field."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from serac_retriever import Edit, read_suite
+from serac_retriever import read_suite
 from serac_retriever.errors import ConfigError, SuiteError
 from serac_retriever.suites import FORMATS
-from serac_retriever.suites.formats import counterfact, zsre
 
-
-def row(subject: str, asked: str, again: str, **fields: Any) -> dict[str, Any]:
-    """A made-up row in the layout of MEND's zsRE files."""
-    return {
-        "subject": subject,
-        "src": asked.format(subject),
-        "rephrase": again.format(subject),
-        "alt": f"new for {subject}",
-        "answers": [f"old for {subject}"],
-        "loc": f"nq question: how far is planet {subject}",
-        "loc_ans": "far",
-    } | fields
-
-
-BORN = ("In which year was {} born?", "What is the birth year of {}?")
-RIVER = ("Which river flows through {}?", "What river crosses {}?")
-
-
-def rows() -> list[dict[str, Any]]:
-    people = [row(f"Person {letter}", *BORN) for letter in "ABCDEFGHIJ"]
-    towns = [row(f"Town {letter}", *RIVER) for letter in "ABCDEFGHIJ"]
-    return [*people, *towns]
-
-
-def tagged(edit: Edit, tag: str) -> list[str]:
-    return [example.query for example in edit.out_of_scope if example.tag == tag]
-
-
-# -- zsRE ----------------------------------------------------------------------------------
-
-
-def test_a_zsre_row_becomes_an_edit_with_its_paraphrase_and_an_unrelated_question() -> None:
-    edit = zsre(rows())[0]
-    assert edit.prompt == "In which year was Person A born?"
-    assert edit.target == "new for Person A"
-    assert edit.metadata == {"subject": "Person A"}
-    [paraphrase] = edit.in_scope
-    assert paraphrase.query == "What is the birth year of Person A?"
-    assert paraphrase.answers == ("new for Person A",)
-    [unrelated] = [example for example in edit.out_of_scope if example.tag == "unrelated"]
-    assert unrelated.query == "how far is planet Person A"  # without MEND's mark
-    assert unrelated.answer == "far"
-
-
-def test_a_subject_has_one_edit_the_first_of_its_rows() -> None:
-    again = row("Person A", *RIVER)
-    edits = [edit for edit in zsre([*rows(), again]) if edit.metadata["subject"] == "Person A"]
-    assert [edit.prompt for edit in edits] == ["In which year was Person A born?"]
-
-
-def test_another_subject_is_one_that_is_asked_the_same_and_is_no_edits() -> None:
-    edits = zsre(rows())
-    subjects = {str(edit.metadata["subject"]) for edit in edits}
-    kept_back = {entry["subject"] for entry in rows()} - subjects
-    assert kept_back
-    for edit in edits:
-        [near_miss] = tagged(edit, "other_subject")
-        [donor] = [subject for subject in kept_back if subject in near_miss]
-        assert near_miss == edit.prompt.replace(str(edit.metadata["subject"]), donor)
-
-
-def test_another_relation_asks_the_edits_own_subject_something_else() -> None:
-    for edit in zsre(rows()):
-        subject = str(edit.metadata["subject"])
-        [near_miss] = tagged(edit, "other_relation")
-        template = RIVER[0] if subject.startswith("Person") else BORN[0]
-        assert near_miss == template.format(subject)
-
-
-def test_another_relation_is_dropped_where_every_other_row_asks_the_same() -> None:
-    for edit in zsre([row(f"Person {letter}", *BORN) for letter in "ABCDEF"]):
-        assert tagged(edit, "other_relation") == []
-
-
-@pytest.mark.parametrize(
-    "bridge",
-    [
-        row("Z", "When did {} see the light of day?", BORN[0]),  # one row's paraphrase of the other
-        row(
-            "Person B",
-            "When did {} see the light of day?",
-            "When did {} see the light of day first?",
-            answers=["old for Person B"],  # the same question, since it has the same true answer
-        ),
-    ],
-)
-def test_two_wordings_of_one_question_are_no_near_misses_of_each_other(
-    bridge: dict[str, Any],
-) -> None:
-    born = [row(f"Person {letter}", *BORN) for letter in "ABC"]
-    light = [
-        row(f"Child {letter}", "When did {} see the light of day?", "Day {} came to light?")
-        for letter in "ABC"
-    ]
-    assert any(tagged(edit, "other_relation") for edit in zsre([*born, *light]))
-    assert not any(tagged(edit, "other_relation") for edit in zsre([*born, bridge, *light]))
-
-
-def test_no_out_of_scope_query_is_the_edits_own_prompt_or_paraphrase() -> None:
-    for edit in zsre(rows()):
-        own = {edit.prompt, *(example.query for example in edit.in_scope)}
-        assert own.isdisjoint(example.query for example in edit.out_of_scope)
-
-
-def test_rows_without_a_new_answer_or_without_their_subject_are_left_out() -> None:
-    odd = [row("Q", *BORN, alt=" "), row("R", *BORN, src="In which year was she born?")]
-    assert {edit.metadata["subject"] for edit in zsre([*rows(), *odd])}.isdisjoint({"Q", "R"})
-
-
-def test_the_converter_is_deterministic_and_its_ids_are_unique() -> None:
-    first, second = zsre(rows()), zsre(rows())
-    assert all(one.same_as(other) for one, other in zip(first, second, strict=True))
-    assert len({edit.id for edit in first}) == len(first)
-
-
-# -- CounterFact ---------------------------------------------------------------------------
-
-
-def stub(rephrase: str, **fields: Any) -> dict[str, Any]:
-    """A made-up row in EasyEdit's layout of CounterFact."""
-    return {
-        "case_id": 7,
-        "subject": "Ada Quill",
-        "prompt": "Ada Quill, who plays the",
-        "target_new": "harp",
-        "ground_truth": "drum",
-        "rephrase_prompt": rephrase,
-        "locality_prompt": "Bob Inkwell plays the",
-        "locality_ground_truth": "flute",
-        **fields,
-    }
-
-
-def test_a_counterfact_row_becomes_an_edit_with_another_subjects_stub_out_of_scope() -> None:
-    [edit] = counterfact([stub("She practised daily. Ada Quill performs on the")])
-    assert (edit.id, edit.prompt, edit.target) == (
-        "counterfact-7",
-        "Ada Quill, who plays the",
-        "harp",
-    )
-    assert edit.metadata == {"subject": "Ada Quill"}
-    [locality] = edit.out_of_scope
-    assert (locality.query, locality.tag) == ("Bob Inkwell plays the", "other_subject")
-    assert locality.answer == "flute"
-
-
-@pytest.mark.parametrize(
-    "rephrase",
-    [
-        "She practised daily. Ada Quill performs on the",
-        "Is it late? It is. Ada Quill performs on the",
-        "The town fair was loud!\nAda Quill performs on the",
-        'He called it "the best." Ada Quill performs on the',
-        "A list of mayors\n\nAda Quill performs on the ",
-    ],
-)
-def test_a_rephrasing_is_kept_where_unrelated_text_precedes_it_without_that_text(
-    rephrase: str,
-) -> None:
-    [edit] = counterfact([stub(rephrase)])
-    [paraphrase] = edit.in_scope
-    assert paraphrase.query == "Ada Quill performs on the"
-    assert paraphrase.answers == ("harp",)
-
-
-@pytest.mark.parametrize(
-    "rephrase",
-    [
-        "Ada Quill is known for mastering the",
-        "The instrument of Ada Quill is the",
-        "Somebody else. She is a master of the",
-    ],
-)
-def test_a_rephrasing_that_merely_hints_at_the_relation_is_left_out(rephrase: str) -> None:
-    [edit] = counterfact([stub(rephrase)])
-    assert edit.in_scope == ()
-
-
-# -- files ---------------------------------------------------------------------------------
+STUB = {
+    "subject": "Ada Quill",
+    "prompt": "Ada Quill, who plays the",
+    "target_new": "harp",
+    "rephrase_prompt": "Ada Quill is a master of the",
+    "locality_prompt": "Bob Inkwell plays the",
+    "locality_ground_truth": "flute",
+}
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
     "content",
-    ["", "not json", "{}[", '[{"subject": "x"}]', "[1]", '{"a": 1}', '[{"subject": null}]', "7"],
+    ["not json", "{}[", '[{"subject": "x"}]', "[1]", '{"a": 1}', '[{"subject": null}]', "7"],
 )
 def test_a_file_that_is_not_what_it_must_be_is_an_error_that_names_it(
     tmp_path: Path, format: str, content: str
@@ -208,14 +35,43 @@ def test_a_file_that_is_not_what_it_must_be_is_an_error_that_names_it(
         read_suite(path, format)
 
 
+def test_an_empty_file_is_an_empty_suite_where_rows_stand_on_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.touch()
+    for format in FORMATS:
+        if format in ("fever", "fool_me_twice", "paws", "mrpc"):
+            assert read_suite(path, format) == []
+        else:
+            with pytest.raises(SuiteError, match="rows"):
+                read_suite(path, format)
+
+
+@pytest.mark.parametrize(
+    ("format", "good", "bad", "fault"),
+    [
+        ("fever", '{"evidence": "E.", "claim": "C.", "label": "SUPPORTS"}', "{", "JSON"),
+        ("paws", "1\ta b\tb a\t0", "2\ta b\tb a", "4 columns, got 3"),
+        ("mrpc", "1\t2\t3\ta b\tb a", "1\t2", "5 columns, got 2"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(
+    tmp_path: Path, format: str, good: str, bad: str, fault: str
+) -> None:
+    path = tmp_path / "rows"
+    path.write_text(f"{good}\n{good}\n{bad}\n")
+    with pytest.raises(SuiteError, match=rf"rows, line 3: expected {fault}") as caught:
+        read_suite(path, format)
+    assert caught.value.line == 3
+
+
 def test_a_row_that_makes_no_edit_is_an_error_that_says_why(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
-    path.write_text(json.dumps([stub("x", prompt=" ")]))
+    path.write_text(json.dumps([STUB | {"prompt": " "}]))
     with pytest.raises(SuiteError, match="prompt: expected text that is not blank"):
         read_suite(path, "counterfact")
-    path.write_text(json.dumps([row("Person A", *BORN, rephrase="")]))
+    path.write_text(json.dumps([STUB | {"locality_prompt": ""}]))
     with pytest.raises(SuiteError, match="query: expected text that is not blank"):
-        read_suite(path, "zsre")
+        read_suite(path, "counterfact")
 
 
 def test_an_unknown_format_and_a_missing_file_are_named(tmp_path: Path) -> None:
@@ -227,5 +83,6 @@ def test_an_unknown_format_and_a_missing_file_are_named(tmp_path: Path) -> None:
 
 def test_a_file_is_read_as_its_rows_are(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
-    path.write_text(json.dumps(rows()), encoding="utf-8")
-    assert [edit.prompt for edit in read_suite(path, "zsre")] == [e.prompt for e in zsre(rows())]
+    path.write_text(json.dumps([STUB | {"target_new": "Lausitz-Harfe ♪"}]), encoding="utf-8")
+    [edit] = read_suite(path, "counterfact")
+    assert (edit.prompt, edit.target) == ("Ada Quill, who plays the", "Lausitz-Harfe ♪")
