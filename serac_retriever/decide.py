@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from langchain_core.callbacks import CallbackManagerForChainRun
 from langchain_core.callbacks.manager import dispatch_custom_event
@@ -23,6 +23,7 @@ from serac_retriever.steps import Call, Plan, Work, children, traced
 logger = logging.getLogger("serac_retriever.gate")
 Run = CallbackManagerForChainRun
 OnError = Literal["base", "raise"]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Decider:
     scope: ScopeClassifier
     k: int
     max_edits: int
-    limit: float
+    limit_of: Callable[[RunnableConfig], float]
     query_from: Callable[[Any], str] | None
     contextualize: Runnable[Any, Any] | None
     on_error: OnError
@@ -48,17 +49,26 @@ class Decider:
         """
         started = perf_counter()
         queries = yield from self._queries(inputs, runs, configs)
+        limits = [_or_error(self.limit_of, config) for config in configs]
         decisions: list[Decision | Exception] = [
-            self._base_answers(query, "no query: not the user's turn, or blank")
+            limit
+            if isinstance(limit, Exception)
+            else _base_answers(query, limit, "no query: not the user's turn, or blank")
             if isinstance(query, str)
             else query
-            for query in queries
+            for query, limit in zip(queries, limits, strict=True)
         ]
-        asked = {i: q for i, q in enumerate(queries) if isinstance(q, str) and q.strip()}
+        asked = {
+            i: q
+            for i, q in enumerate(queries)
+            if isinstance(q, str) and q.strip() and not isinstance(decisions[i], Exception)
+        }
         judged: Sequence[Decision | Exception]
         try:
             judged = yield Work(
-                lambda: self._judge([*asked.values()], [runs[i] for i in asked], started)
+                lambda: self._judge(
+                    [*asked.values()], [limits[i] for i in asked], [runs[i] for i in asked], started
+                )
             )
         except Exception as error:
             judged = [error] * len(asked)
@@ -90,7 +100,7 @@ class Decider:
         return queries
 
     def _judge(
-        self, queries: list[str], runs: Sequence[Run | None], started: float
+        self, queries: list[str], limits: list[Any], runs: Sequence[Run | None], started: float
     ) -> list[Decision]:
         if not queries:
             return []
@@ -114,31 +124,28 @@ class Decider:
             results.extend(judged)
         timings = {name: spent / len(queries) for name, spent in laps.items()}
         return [
-            self._decision(query, candidates, timings)
-            for query, candidates in zip(queries, judged, strict=True)
+            self._decision(query, candidates, limit, timings)
+            for query, candidates, limit in zip(queries, judged, limits, strict=True)
         ]
 
     def _decision(
-        self, query: str, candidates: Sequence[Candidate], timings: dict[str, float]
+        self, query: str, candidates: Sequence[Candidate], limit: float, timings: dict[str, float]
     ) -> Decision:
-        chosen = [c for c in candidates if c.score is not None and c.score > self.limit]
+        chosen = [c for c in candidates if c.score is not None and c.score > limit]
         best = candidates[0] if candidates else None
         if best is None:
             reason = "the memory holds no edit that could fire"
         else:
             relation = "is above" if chosen else "is not above"
-            reason = f"'{best.edit.id}' scored {best.score:.3f}, which {relation} {self.limit:.3f}"
+            reason = f"'{best.edit.id}' scored {best.score:.3f}, which {relation} {limit:.3f}"
         return Decision(
             query=query,
             candidates=tuple(candidates),
-            threshold=self.limit,
+            threshold=limit,
             edits=tuple(c.edit for c in chosen[: self.max_edits]),
             reason=reason,
             timings_ms=timings,
         )
-
-    def _base_answers(self, query: str, reason: str, error: str | None = None) -> Decision:
-        return Decision(query=query, threshold=self.limit, reason=reason, error=error)
 
     def _fall_back(
         self,
@@ -153,7 +160,11 @@ class Decider:
             yield Work(partial(report, error, [runs[i] for i in places]))
             for place in places:
                 reason = "the gate failed, so the base answers"
-                decisions[place] = self._base_answers(asked.get(place, ""), reason, _told(error))
+                decisions[place] = _base_answers(asked.get(place, ""), 1, reason, _told(error))
+
+
+def _base_answers(query: str, limit: float, reason: str, error: str | None = None) -> Decision:
+    return Decision(query=query, threshold=limit, reason=reason, error=error)
 
 
 def report(error: Exception, runs: Sequence[Run | None]) -> None:
@@ -170,7 +181,7 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _or_error(find: Callable[..., str], *given: Any) -> str | Exception:
+def _or_error(find: Callable[..., Found], *given: Any) -> Found | Exception:
     try:
         return find(*given)
     except Exception as error:

@@ -9,6 +9,7 @@
     ├── ConfigError               a setting or an option is not what it must be
     ├── WeightsNotFoundError      packaged or saved weights are missing
     ├── MissingDependencyError    an extra is not installed (names the pip line); an ImportError too
+    ├── TrainingError             there is too little to train on, or training failed
     ├── ScopeError                a scope classifier broke its contract
     │   └── CalibrationError      too few or unfit examples to calibrate on
     └── EditMemoryError           the edit memory cannot do what was asked
@@ -58,6 +59,10 @@ class WeightsNotFoundError(SeracError):
 
 class MissingDependencyError(SeracError, ImportError):
     """An extra is not installed; the message names the pip line."""
+
+
+class TrainingError(SeracError):
+    """There is too little to train on, or training failed."""
 
 
 class ScopeError(SeracError):

@@ -21,17 +21,23 @@ from langchain_core.runnables.graph import Graph
 from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from serac_retriever.counterfactual import Verbatim, given_to
+from serac_retriever.counterfactual import Reader, Verbatim, given_to
 from serac_retriever.decide import Decider, OnError, Run, report
 from serac_retriever.edit import Decision
 from serac_retriever.errors import ConfigError
 from serac_retriever.memory import EditMemory
 from serac_retriever.models.encoder import encoder_id
-from serac_retriever.scope import EmbeddingScope, ScopeClassifier
+from serac_retriever.scope import LateInteractionScope, ScopeClassifier
 from serac_retriever.shapes import OutputShape, Shape, output_shape
 from serac_retriever.steps import Call, Plan, Work, carry_out, carry_out_async, children
 
 logger = logging.getLogger(__name__)
+MAX_DRAWDOWN = ConfigurableFieldSpec(
+    id="max_drawdown",
+    annotation=float,
+    name="Largest drawdown",
+    description="The share of near misses that may fire; moves the threshold for one run.",
+)
 BASE, EDITED = "serac:base", "serac:counterfactual"  # tags of the branch that answers
 
 
@@ -51,6 +57,7 @@ class Serac(RunnableSerializable[Any, Any]):
         k: How many edits are retrieved for a query.
         max_edits: How many edits in scope reach the counterfactual model together (the paper: 1).
         threshold: Overrides the classifier's own; an edit is in scope when its score is above it.
+            ``with_config(configurable={"max_drawdown": 0.005})`` moves it for a run instead.
         query_from: Takes the query out of an input of your own shape.
         contextualize: A Runnable from messages to a query, for follow-up turns ("and in 2020?").
         output: What the base answers with, where it cannot be told from the base itself.
@@ -78,8 +85,8 @@ class Serac(RunnableSerializable[Any, Any]):
 
     base: Runnable[Any, Any]
     memory: EditMemory
-    scope: ScopeClassifier = Field(default_factory=EmbeddingScope.packaged)
-    counterfactual: Runnable[Any, Any] = Field(default_factory=Verbatim)
+    scope: ScopeClassifier = Field(default_factory=LateInteractionScope.packaged)
+    counterfactual: Runnable[Any, Any] = Field(default_factory=Reader)
     k: int = Field(default=8, ge=1)
     max_edits: int = Field(default=1, ge=1)
     threshold: float | None = Field(default=None, ge=0, le=1)
@@ -142,17 +149,23 @@ class Serac(RunnableSerializable[Any, Any]):
 
     @property
     def _decider(self) -> Decider:
-        limit = self.scope.threshold if self.threshold is None else self.threshold
         return Decider(
             self.memory,
             self.scope,
             self.k,
             self.max_edits,
-            limit,
+            self._limit,
             self.query_from,
             self.contextualize,
             self.on_error,
         )
+
+    def _limit(self, config: RunnableConfig) -> float:
+        """Return the score above which an edit is in scope, for one run."""
+        budget = (config.get("configurable") or {}).get(MAX_DRAWDOWN.id)
+        if budget is not None:
+            return self.scope.threshold_for(budget)
+        return self.scope.threshold if self.threshold is None else self.threshold
 
     # -- answering -------------------------------------------------------------------------
 
@@ -375,11 +388,10 @@ class Serac(RunnableSerializable[Any, Any]):
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """What can be configured in the base and in the counterfactual model."""
+        """``max_drawdown``, and what can be configured in base and counterfactual model."""
         parts = (self.base, self.counterfactual, self.contextualize)
-        return get_unique_config_specs(
-            spec for part in parts if part is not None for spec in part.config_specs
-        )
+        specs = [spec for part in parts if part is not None for spec in part.config_specs]
+        return get_unique_config_specs([MAX_DRAWDOWN, *specs])
 
     def get_graph(self, config: RunnableConfig | None = None) -> Graph:
         """Return the graph of a query's way: decide, then the edit's branch or the base's."""

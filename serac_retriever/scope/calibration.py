@@ -17,6 +17,17 @@ from serac_retriever.models.encoder import encoder_id
 Pair = tuple[str, Candidate]
 Score = Callable[[Sequence[Pair]], Sequence[float]]
 Scores = npt.NDArray[np.float64]
+BUDGETS = (
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.03,
+    0.05,
+    0.1,
+    0.2,
+)  # thresholds kept beside one's own
 CHUNK = 2048  # queries whose similarities to all prompts are held at once
 
 
@@ -34,6 +45,7 @@ class Calibration(BaseModel):
         out_of_scope: How many out-of-scope queries there were.
         edits: How many edits were in memory at once.
         encoder: The encoder whose similarities and neighbours it rests on.
+        thresholds: For other budgets the threshold of each, as (max_drawdown, threshold).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +60,7 @@ class Calibration(BaseModel):
     out_of_scope: int
     edits: int
     encoder: str
+    thresholds: tuple[tuple[float, float], ...] = ()
 
 
 def calibrate(
@@ -72,7 +85,7 @@ def calibrate(
     Raises:
         CalibrationError: The suite is too small for the promise, or has no in-scope queries.
     """
-    from scipy.stats import beta, binom
+    from scipy.stats import beta
 
     shares = {"max_drawdown": max_drawdown, "confidence": confidence, "keep_success": keep_success}
     for name, value in shares.items():
@@ -81,10 +94,8 @@ def calibrate(
         if not 0 < value < 1:
             raise CalibrationError(f"Expected {name} between 0 and 1, got {value}.")
     own, inside, outside = _queries(suite)
-    # how many false fires still keep the promise
-    fires = np.arange(len(outside))
-    keeping = fires[binom.cdf(fires, len(outside), max_drawdown) <= 1 - confidence]
-    if not keeping.size or not inside:
+    allowed = _allowed_fires(len(outside), max_drawdown, confidence)
+    if allowed is None or not inside:
         needed = math.ceil(math.log(1 - confidence) / math.log(1 - max_drawdown))
         raise CalibrationError(
             f"Expected at least {needed} out-of-scope queries, to promise a drawdown of "
@@ -93,7 +104,9 @@ def calibrate(
         )
     best, scores = best_scores(suite, inside + outside, score, embeddings, k)
     out_scores = np.sort(scores[len(inside) :])[::-1]
-    threshold = float(out_scores[keeping.max()])
+    threshold = float(out_scores[allowed])
+    fires = [(b, _allowed_fires(len(outside), b, confidence)) for b in BUDGETS]
+    thresholds = tuple((b, float(out_scores[m])) for b, m in fires if m is not None)
     found = best[: len(inside)] == np.array(own)
     if keep_success is not None:
         hit_scores = np.sort(scores[: len(inside)][found])[::-1]
@@ -113,7 +126,17 @@ def calibrate(
         out_of_scope=len(outside),
         edits=len(suite),
         encoder=encoder_id(embeddings),
+        thresholds=thresholds,
     )
+
+
+def _allowed_fires(queries: int, max_drawdown: float, confidence: float) -> int | None:
+    """Return how many queries may fire so that the promise holds; None where not even one."""
+    from scipy.stats import binom
+
+    fires = np.arange(queries)
+    keeping = fires[binom.cdf(fires, queries, max_drawdown) <= 1 - confidence]
+    return int(keeping.max()) if keeping.size else None
 
 
 def best_scores(

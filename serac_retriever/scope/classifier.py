@@ -14,7 +14,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serac_retriever.edit import Candidate, Edit
-from serac_retriever.errors import ScopeError, WeightsNotFoundError
+from serac_retriever.errors import CalibrationError, ScopeError, WeightsNotFoundError
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.scope.calibration import Calibration, Pair, calibrate
 from serac_retriever.shapes import text_of
@@ -142,6 +142,24 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         self.threshold, self.calibration = found.threshold, found
         return found
 
+    def threshold_for(self, max_drawdown: float) -> float:
+        """Return the threshold that keeps drawdown within a budget, as last calibrated.
+
+        Of the budgets whose thresholds were kept, the largest within this one counts.
+
+        Raises:
+            CalibrationError: Not calibrated, or on too few queries for a promise so strict.
+        """
+        kept = self.calibration.thresholds if self.calibration else ()
+        within = [threshold for budget, threshold in kept if budget <= max_drawdown]
+        if not within:
+            budgets = ", ".join(f"{budget:g}" for budget, _ in kept) or "none: not calibrated"
+            raise CalibrationError(
+                f"Expected max_drawdown of at least the smallest calibrated budget ({budgets}), "
+                f"got {max_drawdown!r}. Calibrate on more out-of-scope queries: scope.calibrate()."
+            )
+        return min(within)
+
     def save(self, folder: str | Path) -> Path:
         """Write the classifier, its threshold and its calibration into a folder; return it."""
         folder = Path(folder)
@@ -151,8 +169,12 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, **given: Any) -> Self:
         """Read a classifier that :meth:`save` wrote; on ScopeClassifier itself, of any known class.
+
+        Args:
+            folder: Where it lies.
+            **given: What cannot be saved, such as a ``PromptedScope``'s ``llm``.
 
         Raises:
             WeightsNotFoundError: No classifier lies there.
@@ -172,7 +194,7 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         if name not in known:
             raise ScopeError(f"Expected one of {sorted(known)} in {path}, got {name!r}.")
         try:
-            return known[name]._restored(Path(folder), settings)
+            return known[name]._restored(Path(folder), {**settings, **given})
         except ValidationError as error:
             raise ScopeError(f"Settings in {path} not accepted. {error}") from None
 

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from serac_retriever import CrossEncoderScope, EmbeddingScope, ScopeClassifier
+from serac_retriever import (
+    CrossEncoderScope,
+    EmbeddingScope,
+    LateInteractionScope,
+    ScopeClassifier,
+)
 from tests.contracts.scope import ScopeClassifierContract
 from tests.scope.models import tiny_cross_encoder
 
@@ -15,6 +20,12 @@ class TestEmbeddingScope(ScopeClassifierContract):
     @pytest.fixture
     def classifier(self) -> ScopeClassifier:
         return EmbeddingScope.packaged()
+
+
+class TestLateInteractionScope(ScopeClassifierContract):
+    @pytest.fixture
+    def classifier(self) -> ScopeClassifier:
+        return LateInteractionScope.packaged()
 
 
 class TestCrossEncoderScope(ScopeClassifierContract):

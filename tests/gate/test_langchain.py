@@ -23,8 +23,8 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from serac_retriever import EditMemory, Prompted, Serac
-from serac_retriever.errors import ConfigError
+from serac_retriever import EditMemory, EmbeddingScope, Prompted, Serac
+from serac_retriever.errors import CalibrationError, ConfigError
 from tests.gate.parts import (
     BASE_SAYS,
     IN_SCOPE,
@@ -263,6 +263,32 @@ async def test_its_fields_can_be_configured_by_call(edits: EditMemory) -> None:
     assert await chain.ainvoke(IN_SCOPE, never) == f"base: {IN_SCOPE}"
     assert [*chain.stream(IN_SCOPE, never)] == [f"base: {IN_SCOPE}"]
     assert chain.invoke(IN_SCOPE, {"configurable": {"max_edits": 3}}) == "Keir Starmer"
+
+
+async def test_a_budget_of_drawdown_moves_the_threshold_for_a_run(edits: EditMemory) -> None:
+    class Budgeted(EmbeddingScope):
+        def threshold_for(self, max_drawdown: float) -> float:
+            return 1.0 if max_drawdown < 0.01 else 0.5
+
+    scope = Budgeted(**EmbeddingScope.packaged().model_dump())
+    chain = Serac(base=echo(), memory=edits, scope=scope, on_error="raise")
+    strict = chain.with_config(configurable={"max_drawdown": 0.005})
+    assert chain.invoke(IN_SCOPE) == "Keir Starmer"
+    assert strict.invoke(IN_SCOPE) == f"base: {IN_SCOPE}"
+    assert await strict.ainvoke(IN_SCOPE) == f"base: {IN_SCOPE}"
+    assert [*strict.stream(IN_SCOPE)] == [f"base: {IN_SCOPE}"]
+    loose: Any = {"configurable": {"max_drawdown": 0.02}}
+    assert chain.batch([IN_SCOPE, IN_SCOPE], [loose, {}]) == ["Keir Starmer"] * 2
+    assert "max_drawdown" in {spec.id for spec in chain.config_specs}
+
+
+def test_a_budget_that_nothing_was_calibrated_for_is_an_error_of_ours(edits: EditMemory) -> None:
+    impossible: Any = {"configurable": {"max_drawdown": 1e-9}}
+    with pytest.raises(CalibrationError, match="max_drawdown"):
+        Serac(base=echo(), memory=edits, on_error="raise").invoke(IN_SCOPE, impossible)
+    decision = Serac(base=echo(), memory=edits).decide(IN_SCOPE, impossible)
+    assert not decision.fired
+    assert "max_drawdown" in (decision.error or "")
 
 
 def test_what_is_configurable_in_the_base_stays_so(edits: EditMemory) -> None:

@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 
 from serac_retriever import Edit, EmbeddingScope, Example
 from serac_retriever.errors import CalibrationError
-from serac_retriever.scope.calibration import best_scores
+from serac_retriever.scope.calibration import Calibration, best_scores
 
 
 class Angles(Embeddings):
@@ -158,3 +158,28 @@ def test_every_query_is_compared_with_every_prompt_in_the_end() -> None:
     assert set(best[10:]) == {9}
     assert scores[:10] == pytest.approx([1.0] * 10)
     assert len(scores) == 5000
+
+
+# -- other budgets than one's own -------------------------------------------------------------
+
+
+def test_a_budget_moves_the_threshold_without_calibrating_anew() -> None:
+    scope = EmbeddingScope(threshold=0.5, calibration=_calibrated((0.005, 0.9), (0.01, 0.8)))
+    assert scope.threshold_for(0.005) == 0.9
+    assert scope.threshold_for(0.007) == 0.9  # the next stricter one that was kept
+    assert scope.threshold_for(0.5) == 0.8
+    assert scope.threshold == 0.5
+
+
+@pytest.mark.parametrize("scope", [EmbeddingScope(), EmbeddingScope(calibration=None)])
+def test_a_budget_nobody_calibrated_for_is_refused(scope: EmbeddingScope) -> None:
+    with pytest.raises(CalibrationError, match="not calibrated"):
+        scope.threshold_for(0.01)
+
+
+def _calibrated(*thresholds: tuple[float, float]) -> Calibration:
+    return Calibration(
+        threshold=0.8, max_drawdown=0.01, confidence=0.95, drawdown=0.0, drawdown_upper=0.01,
+        edit_success=1.0, in_scope=1, out_of_scope=299, edits=1, encoder="all-MiniLM-L6-v2",
+        thresholds=thresholds,
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"""The packaged scope classifier: cross-attention of query and edit at a fraction of its cost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from serac_retriever.models import FOLDER
+from serac_retriever.models.interaction import InteractionHead
+from serac_retriever.scope.calibration import Pair
+from serac_retriever.scope.classifier import ScopeClassifier
+
+HEAD = "scope.onnx"
+
+
+class LateInteractionScope(ScopeClassifier):
+    """Judges by the encoder's own upper layers, trained to read query and prompt together.
+
+    The paper's cross-attention classifier (section 3) without its price: the lower half of the
+    encoder reads a query once, for its embedding and for all candidates alike, and an edit's
+    prompt once for as long as it stays in the cache.
+
+    Attributes:
+        folder: Where ``scope.onnx`` lies.
+        temperature: Divides the head's logit, so that scores are probabilities.
+        bias: Added to it afterwards.
+        floor: A candidate of a lower cosine is out of scope without a look, in [-1, 1].
+
+    Example:
+        >>> scope = LateInteractionScope.packaged()
+        >>> near, far = scope.score([
+        ...     ("Who's the current British PM?", "Who is the UK prime minister?"),
+        ...     ("Who is the UK foreign minister?", "Who is the UK prime minister?"),
+        ... ])
+        >>> near > scope.threshold > far
+        True
+    """
+
+    folder: Path = Field(exclude=True)
+    temperature: float = Field(default=1.0, gt=0)
+    bias: float = 0.0
+    floor: float = Field(default=-1.0, ge=-1, le=1)
+
+    @classmethod
+    def packaged(cls) -> Self:
+        """Return the classifier that ships."""
+        return cls.load(FOLDER / "late-interaction-scope")
+
+    @cached_property
+    def _head(self) -> InteractionHead:
+        return InteractionHead(self.folder / HEAD)
+
+    def score_pairs(self, pairs: Sequence[Pair]) -> list[float]:
+        """Return the probability that each query is in its candidate's scope."""
+        scores = np.zeros(len(pairs))
+        near = [place for place, (_, one) in enumerate(pairs) if one.similarity >= self.floor]
+        if near:
+            texts = [(pairs[place][0], pairs[place][1].edit.prompt) for place in near]
+            logits = self.logits(texts) / self.temperature + self.bias
+            scores[near] = np.exp(-np.logaddexp(0, -logits))
+        found: list[float] = scores.tolist()
+        return found
+
+    def logits(self, texts: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
+        """Return what the head says of (query, prompt) pairs, before calibration."""
+        read = self._head.read([query for query, _ in texts], [prompt for _, prompt in texts])
+        return np.array([outputs[0][0] for outputs in read], dtype=np.float64)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the head beside the settings."""
+        folder = super().save(folder)
+        if folder.resolve() != self.folder.resolve():
+            shutil.copy(self.folder / HEAD, folder / HEAD)
+        return folder
+
+    @classmethod
+    def _restored(cls, folder: Path, settings: dict[str, Any]) -> Self:
+        return cls(folder=folder, **settings)

@@ -1,0 +1,86 @@
+"""LateInteractionScope, the packaged classifier: near misses do not fire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serac_retriever import Candidate, Edit, LateInteractionScope
+from serac_retriever.errors import WeightsNotFoundError
+from serac_retriever.models import FOLDER
+from serac_retriever.suites import read_suite
+
+PM = "Who is the UK prime minister?"
+DEV = Path(__file__).parents[2] / "data" / "everyday" / "dev.jsonl"
+
+
+@pytest.fixture(scope="module")
+def scope() -> LateInteractionScope:
+    return LateInteractionScope.packaged()
+
+
+def test_the_first_page_test(scope: LateInteractionScope) -> None:
+    inside = ["Which politician leads the British government?", "Who's the current British PM?"]
+    outside = [
+        "Who is the UK foreign minister?",
+        "Who was the UK prime minister in 1940?",
+        "Who is the prime minister of France?",
+    ]
+    scores = scope.score([(query, PM) for query in inside + outside])
+    assert min(scores[:2]) > scope.threshold > max(scores[2:])
+
+
+def test_the_same_words_are_in_scope(scope: LateInteractionScope) -> None:
+    texts = [PM, "who is the uk prime minister", "WHO IS THE UK PRIME MINISTER?"]
+    assert min(scope.score([(text, PM) for text in texts])) > scope.threshold
+
+
+def test_what_lies_below_the_floor_is_out_of_scope_without_a_look(tmp_path: Path) -> None:
+    blind = LateInteractionScope(folder=tmp_path / "no-weights-here", floor=0.5)
+    far = Candidate(edit=Edit(prompt=PM, target="t"), similarity=0.4)
+    assert blind.score_pairs([("q", far)]) == [0.0]
+    with pytest.raises(WeightsNotFoundError, match=r"scope\.onnx"):
+        blind.score_pairs([("q", far.model_copy(update={"similarity": 0.6}))])
+
+
+def test_it_is_calibrated_for_the_packaged_encoder(scope: LateInteractionScope) -> None:
+    found = scope.calibration
+    assert found is not None
+    assert found.encoder == "all-MiniLM-L6-v2"
+    assert found.max_drawdown == 0.01
+    assert found.drawdown_upper <= 0.01
+    budgets = [budget for budget, _ in found.thresholds]
+    thresholds = [threshold for _, threshold in found.thresholds]
+    assert 0.01 in budgets
+    assert budgets == sorted(budgets)
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert scope.threshold_for(0.01) == pytest.approx(found.threshold)
+
+
+@pytest.mark.slow
+def test_onnx_decides_as_pytorch_does_on_a_thousand_queries(scope: LateInteractionScope) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    from serac_retriever.training.interaction import Collate, Interaction, ScopeModel
+
+    head = Interaction()
+    head.load_state_dict(load_file(FOLDER / "late-interaction-scope" / "scope.safetensors"))
+    model, collate = ScopeModel(head).eval(), Collate(max_tokens=256)
+    pairs = [
+        (example.query, edit.prompt)
+        for edit in read_suite(DEV)
+        for example in (*edit.in_scope, *edit.out_of_scope)
+    ][:1000]
+    pairs.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
+    theirs: list[float] = []
+    with torch.inference_mode():
+        for start in range(0, len(pairs), 50):
+            rows = [{"query": q, "edit": p} for q, p in pairs[start : start + 50]]
+            theirs += model(**collate(rows))["logits"].tolist()
+    ours = scope.logits(pairs)
+    assert np.abs(ours - np.array(theirs)).max() < 0.2
+    limit = (np.log(scope.threshold / (1 - scope.threshold)) - scope.bias) * scope.temperature
+    assert ((ours > limit) == (np.array(theirs) > limit)).all()
