@@ -4,20 +4,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from serac_retriever.counterfactual import CounterfactualModel, Prompted, Seq2Seq, Verbatim
+    from serac_retriever.counterfactual import (
+        CounterfactualModel,
+        Prompted,
+        Reader,
+        Seq2Seq,
+        Verbatim,
+    )
     from serac_retriever.edit import Candidate, Decision, Edit, Example
     from serac_retriever.errors import SeracError
     from serac_retriever.gate import Serac
     from serac_retriever.memory import EditMemory, EditRetriever
-    from serac_retriever.scope import CrossEncoderScope, EmbeddingScope, ScopeClassifier
+    from serac_retriever.scope import (
+        CrossEncoderScope,
+        EmbeddingScope,
+        LateInteractionScope,
+        PromptedScope,
+        ScopeClassifier,
+    )
     from serac_retriever.suites import read_suite, write_suite
 
 __version__ = "0.1.0"
 # fmt: off
 __all__ = [
     "Candidate", "CounterfactualModel", "CrossEncoderScope", "Decision", "Edit", "EditMemory",
-    "EditRetriever", "EmbeddingScope", "Example", "Prompted", "ScopeClassifier", "Seq2Seq",
-    "Serac", "SeracError", "Verbatim", "read_suite", "write_suite",
+    "EditRetriever", "EmbeddingScope", "Example", "LateInteractionScope", "Prompted",
+    "PromptedScope", "Reader", "ScopeClassifier", "Seq2Seq", "Serac", "SeracError", "Verbatim",
+    "read_suite", "write_suite",
 ]
 # fmt: on
 _HOMES = ("edit", "errors", "suites", "scope", "counterfactual", "memory", "gate")

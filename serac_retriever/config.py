@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serac_retriever.errors import ConfigError
 from serac_retriever.gate import Serac
 from serac_retriever.memory import EditMemory
-from serac_retriever.scope import EmbeddingScope, ScopeClassifier
+from serac_retriever.scope import LateInteractionScope, ScopeClassifier
 
 
 class Config(BaseModel):
@@ -80,7 +80,7 @@ class Config(BaseModel):
 
     def open_scope(self) -> ScopeClassifier:
         """Load the scope classifier."""
-        return ScopeClassifier.load(self.scope) if self.scope else EmbeddingScope.packaged()
+        return ScopeClassifier.load(self.scope) if self.scope else LateInteractionScope.packaged()
 
     def gate(self, base: Runnable[Any, Any], **fields: Any) -> Serac:
         """Build the gate around a base; further arguments are :class:`Serac`'s."""

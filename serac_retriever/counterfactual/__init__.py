@@ -2,6 +2,7 @@
 
 from serac_retriever.counterfactual.model import CounterfactualInput, CounterfactualModel, given_to
 from serac_retriever.counterfactual.prompted import PROMPT, Prompted
+from serac_retriever.counterfactual.reader import Reader
 from serac_retriever.counterfactual.seq2seq import Seq2Seq
 from serac_retriever.counterfactual.verbatim import Verbatim
 
@@ -10,6 +11,7 @@ __all__ = [
     "CounterfactualInput",
     "CounterfactualModel",
     "Prompted",
+    "Reader",
     "Seq2Seq",
     "Verbatim",
     "given_to",

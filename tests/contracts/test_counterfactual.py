@@ -9,7 +9,7 @@ from langchain_core.language_models import FakeListChatModel, FakeListLLM
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 
-from serac_retriever import CounterfactualModel, Prompted, Seq2Seq, Verbatim
+from serac_retriever import CounterfactualModel, Prompted, Reader, Seq2Seq, Verbatim
 from tests.contracts.counterfactual import CounterfactualModelContract
 from tests.counterfactual.models import random_t5
 from tests.gate.parts import CountingChat
@@ -19,6 +19,12 @@ class TestVerbatim(CounterfactualModelContract):
     @pytest.fixture
     def model(self) -> Any:
         return Verbatim()
+
+
+class TestReader(CounterfactualModelContract):
+    @pytest.fixture
+    def model(self) -> Any:
+        return Reader()
 
 
 class TestPromptedChatModel(CounterfactualModelContract):

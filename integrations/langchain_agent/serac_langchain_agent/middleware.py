@@ -19,7 +19,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict, Unpack
 
 from serac_langchain_agent.answer import BEHIND, EditedModel, corrected
-from serac_retriever import Decision, Edit, EditMemory, ScopeClassifier, Serac, Verbatim
+from serac_retriever import Decision, Edit, EditMemory, Reader, ScopeClassifier, Serac
 
 logger = logging.getLogger(__name__)
 Records = list[dict[str, Any]]
@@ -100,7 +100,8 @@ class SeracMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         **options: Unpack[GateOptions],
     ) -> None:
         self._own_model = answer_with == "model"
-        counterfactual: Any = Verbatim() if self._own_model or answer_with is None else answer_with
+        own = self._own_model or answer_with is None
+        counterfactual: Any = Reader() if own else answer_with
         # the gate only decides here, so that its base is never asked
         base = RunnablePassthrough[Any]()
         self.gate = Serac(base=base, memory=memory, counterfactual=counterfactual, **options)
