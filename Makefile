@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-all check format notebooks figures encoder scope clean
+.PHONY: demo test test-all check format notebooks figures models clean
 
 demo: .venv/.ready
 	$(BIN)/serac demo
@@ -40,12 +40,13 @@ figures: .venv/.ready
 	$(BIN)/serac eval --format zsre $(DATA)/zsre/zsre_mend_eval_portability_gpt4.json --edits all
 	$(BIN)/serac eval data/everyday/test.jsonl
 
-# what ships under serac_retriever/models/
-encoder: .venv/.ready
+# what ships under serac_retriever/models/: the encoder and the cosine's curve in a minute, the two
+# heads in about an hour on two cores; what an interruption left is taken up again
+models: .venv/.ready
 	$(BIN)/python -m serac_retriever.training.export_encoder
-
-scope: .venv/.ready
 	$(BIN)/python -m serac_retriever.training.calibrate_embedding $(DATA)/zsre/zsre_mend_train-1k.json
+	$(BIN)/python -m serac_retriever.training.packaged scope --data $(DATA)
+	$(BIN)/python -m serac_retriever.training.packaged reader --data $(DATA)
 
 .venv/.ready: pyproject.toml constraints.txt integrations/langchain_agent/pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from serac_retriever import __version__
-from serac_retriever.cli import answers, doctor, edits
+from serac_retriever.cli import answers, doctor, edits, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 for part in (edits.app, answers.app, doctor.app):
     app.registered_commands += part.registered_commands
+app.add_typer(train.app, name="train")
 
 
 def _version(value: bool) -> None:

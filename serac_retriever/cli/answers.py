@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from serac_retriever.gate import Serac
 
 app = typer.Typer()
+TASK = "The paper's tasks"
 Query = Annotated[str, typer.Argument(help="What a user says.")]
 Threshold = Annotated[
     float | None,
@@ -117,31 +118,53 @@ def decide(query: Query, config: Config, show: Show, threshold: Threshold = None
 
 @command(app, "eval")
 def evaluate_suite(
-    file: Annotated[Path, typer.Argument(help="A suite (JSONL, CSV), or a data set by --format.")],
     config: Config,
     show: Show,
+    file: Annotated[
+        Path | None, typer.Argument(help="A suite (JSONL, CSV), or a data set by --format.")
+    ] = None,
     format: Annotated[
         Literal["zsre", "counterfact"] | None, typer.Option(help="Read a public data set.")
     ] = None,
     edits: Annotated[str, typer.Option(help="How many at once: a number, or all.")] = "all",
     threshold: Threshold = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates a query.")] = 8,
+    task: Annotated[
+        Literal["qa", "qa-hard", "near-misses", "counterfact", "growth", "fc", "convsent"] | None,
+        typer.Option(rich_help_panel=TASK, help="Run a task of the paper instead of a suite."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="SERAC_DATA", rich_help_panel=TASK, help="Folder of the public sets."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=TASK, help="Only so many edits of each file."),
+    ] = None,
 ) -> None:
-    """Measure edit success, drawdown, recall and latency of the real gate on a suite."""
-    from serac_retriever.evaluation import evaluate
+    """Measure edit success, drawdown, recall and latency of the real gate: a suite, or a task."""
+    from serac_retriever.evaluation import evaluate, run_task
     from serac_retriever.suites import read_suite
 
+    if (file is None) == (task is None):
+        raise typer.BadParameter("Expected a suite or --task, one of them.")
+    if task and data is None:
+        raise typer.BadParameter("Expected the folder of the public sets.", param_hint="--data")
+    if task and (format or edits != "all"):
+        raise typer.BadParameter("A task knows its data: drop --format and --edits.")
     if edits != "all" and not edits.isdecimal():
         raise typer.BadParameter(f"Expected a number or all, got {edits!r}.", param_hint="--edits")
-    report = evaluate(
-        read_suite(file, format),
-        None if edits == "all" else int(edits),
-        scope=config.open_scope(),
-        threshold=config.threshold if threshold is None else threshold,
-        k=k,
-        progress=True,
-    )
-    show.report(report)
+    parts: dict[str, Any] = {
+        "scope": config.open_scope(),
+        "threshold": config.threshold if threshold is None else threshold,
+        "k": k,
+        "progress": True,
+    }
+    if task and data:
+        show.task(run_task(task, data, limit=limit, **parts))
+    elif file:
+        size = None if edits == "all" else int(edits)
+        show.report(evaluate(read_suite(file, format), size, **parts))
 
 
 @command(app)

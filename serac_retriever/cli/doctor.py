@@ -24,7 +24,8 @@ PACKAGES = (
 PARTS = {
     "encoder": (ENCODER_FOLDER, "encoder.onnx"),
     "tokenizer": (ENCODER_FOLDER, "tokenizer.json"),
-    "embedding scope": (FOLDER / "embedding-scope", "scope.json"),
+    "scope": (FOLDER / "late-interaction-scope", "scope.onnx"),
+    "reader": (FOLDER / "reader", "reader.onnx"),
 }
 
 

@@ -21,7 +21,7 @@ from serac_retriever.errors import SeracError
 
 if TYPE_CHECKING:
     from serac_retriever.demo import Outcome
-    from serac_retriever.evaluation import Report
+    from serac_retriever.evaluation import Report, TaskResult
     from serac_retriever.memory import LoadReport
 
 stdout = Console(soft_wrap=False)
@@ -193,6 +193,23 @@ class Show:
             f"{report.latency_ms['p95']:.1f}), embedding it {report.embedding_ms['p50']:.1f} ms "
             "of that[/]"
         )
+
+    def task(self, results: Sequence[TaskResult]) -> None:
+        """Print a task's results: one table a setting."""
+        if self.as_json:
+            self.json([result.model_dump(mode="json") for result in results])
+            return
+        for result in results:
+            table = _table("figure", "value", "95 % interval", "queries", title=result.setting)
+            for name, figure in result.figures.items():
+                row = (_share(figure.value), _interval(figure.interval), str(figure.queries))
+                table.add_row(name, *row)
+            stdout.print(table)
+            if result.groups:
+                stdout.print(
+                    f"[dim]{result.groups} time(s); {result.k} candidates a query; threshold "
+                    f"{result.threshold:.3f}[/]"
+                )
 
     def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Print the demo's before and after."""

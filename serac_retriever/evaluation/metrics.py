@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
+Interval = tuple[float, float] | None
+VERDICTS = {"yes": True, "true": True, "no": False, "false": False}
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -33,12 +35,44 @@ def is_match(answer: str, accepted: Iterable[str]) -> bool:
     return normalized(answer) in {normalized(one) for one in accepted}
 
 
+def succeeded(answer: str, wanted: Iterable[str]) -> bool:
+    """Say whether an in-scope answer is what the edit wants: edit success (ES) of one query.
+
+    The paper's ES is the mean over in-scope inputs of 1[the edited model's answer is the edit's].
+    Where what is wanted is a verdict, "Yes" and "True" are the same, and so are "No" and "False".
+
+    Example:
+        >>> succeeded("True", ["Yes"]), succeeded("No", ["True"]), succeeded("Yes", ["Norway"])
+        (True, False, False)
+    """
+    wanted = [*wanted]
+    verdicts = {VERDICTS[found] for one in wanted if (found := normalized(one)) in VERDICTS}
+    return is_match(answer, wanted) or VERDICTS.get(normalized(answer)) in verdicts
+
+
+def changed(answer: str, before: Iterable[str]) -> bool:
+    """Say whether an out-of-scope answer is not the base's: drawdown (DD) of one query.
+
+    The paper's DD is the mean over out-of-scope inputs of 1[the edited model's answer is not the
+    base model's], whether that was right or wrong.
+
+    Example:
+        >>> changed("jane austen", ["Jane Austen"]), changed("Keir Starmer", ["Jane Austen"])
+        (False, True)
+    """
+    return not succeeded(answer, before)
+
+
 def share(outcomes: Sequence[bool]) -> float | None:
-    """Return the share of true outcomes, in [0, 1]; None of no outcomes."""
+    """Return the share of true outcomes, in [0, 1]; None of no outcomes.
+
+    Edit success is the share of :func:`succeeded`, drawdown that of :func:`changed`, recall@k that
+    of in-scope queries whose edit was among the k retrieved (the ceiling on edit success).
+    """
     return sum(outcomes) / len(outcomes) if outcomes else None
 
 
-def interval(outcomes: Sequence[bool], confidence: float = 0.95) -> tuple[float, float] | None:
+def interval(outcomes: Sequence[bool], confidence: float = 0.95) -> Interval:
     """Return the exact (Clopper-Pearson) interval of a share; None of no outcomes.
 
     Example:

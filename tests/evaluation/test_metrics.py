@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serac_retriever.evaluation.metrics import interval, is_match, normalized, percentiles, share
+from serac_retriever.evaluation.metrics import (
+    changed,
+    interval,
+    is_match,
+    normalized,
+    percentiles,
+    share,
+    succeeded,
+)
 
 
 @given(st.text())
@@ -28,6 +36,22 @@ def test_answers_match_without_case_articles_and_punctuation(
     answer: str, accepted: list[str], matches: bool
 ) -> None:
     assert is_match(answer, accepted) is matches
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "counts"),
+    [
+        ("True", ["Yes"], True),
+        ("no.", ["False"], True),
+        ("Yes", ["No"], False),
+        ("Yes", ["Keir Starmer"], False),  # a verdict is equal to verdicts only
+        ("Keir Starmer", ["Yes"], False),
+        ("", ["Yes"], False),
+    ],
+)
+def test_yes_and_true_are_one_verdict(answer: str, wanted: list[str], counts: bool) -> None:
+    assert succeeded(answer, wanted) is counts
+    assert changed(answer, wanted) is not counts
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=200))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 
 from serac_retriever.edit import Edit, Example
 from serac_retriever.errors import ConfigError
 from serac_retriever.evaluation import evaluate
 from serac_retriever.scope import EmbeddingScope
+from tests.encoders import WordEncoder
 
 
 def edit(country: str, leader: str, **fields: object) -> Edit:
@@ -65,6 +67,33 @@ def test_an_in_scope_answer_that_is_not_the_target_is_a_miss_of_verbatim() -> No
     assert (
         evaluate([edit("Norway", "Støre", in_scope=[example])], threshold=0.0).edit_success == 0.0
     )
+
+
+def test_a_verdict_counts_in_either_pair_of_words_and_any_runnable_answers() -> None:
+    example = Example(query="Is Støre Norway's prime minister?", answer="Yes")
+    suite = [edit("Norway", "Støre", in_scope=[example])]
+    for said, success in (("Yes.", 1.0), ("True", 1.0), ("No", 0.0), ("Støre", 0.0)):
+        answers = RunnableLambda(lambda given, said=said: said)
+        assert evaluate(suite, threshold=0.0, counterfactual=answers).edit_success == success
+
+
+def test_of_several_recorded_answers_any_counts() -> None:
+    example = Example(query="Norway's PM?", answer=("Jonas Gahr Støre", "Støre"))
+    assert evaluate([edit("Norway", "Støre", in_scope=[example])]).edit_success == 1.0
+
+
+def test_each_query_is_asked_once() -> None:
+    class Counting(WordEncoder):
+        calls = 0
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            type(self).calls += 1
+            return super().embed_documents(texts)
+
+    report = evaluate(SUITE, threshold=0.0, embeddings=Counting())
+    queries = report.queries["in_scope"] + report.queries["all"]
+    assert Counting.calls == 1 + queries  # the edits in one call, then one a query
+    assert report.embedding_ms["p50"] < report.latency_ms["p50"]
 
 
 def test_dates_and_status_of_a_suites_edits_do_not_keep_them_from_firing() -> None:
