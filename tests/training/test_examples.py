@@ -285,7 +285,7 @@ def test_a_question_is_negated_where_a_rule_can(question: str, expected: str | N
     assert negated(question) == expected
 
 
-@given(st.sampled_from(["Who is", "Which room was", "What does Ada Quill"]), texts)
+@given(st.sampled_from(["Who is", "Which room was", "What does Ada Quill teach"]), texts)
 def test_a_negation_adds_one_word_and_is_not_negated_again(opening: str, rest: str) -> None:
     text = f"{opening} {rest}"
     changed = negated(text)
