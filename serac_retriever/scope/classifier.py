@@ -32,6 +32,8 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
     Attributes:
         threshold: An edit is in scope when its score is above this, in [0, 1]; 1 never fires.
         calibration: How the threshold was found, if it was calibrated.
+        margin: Candidates whose similarity is more than this below the query's nearest are out of
+            scope without being judged, in [0, 2]; 2 judges all.
 
     Example:
         >>> class SameFirstWord(ScopeClassifier):
@@ -47,6 +49,7 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
 
     threshold: float = Field(default=0.5, ge=0, le=1)
     calibration: Calibration | None = None
+    margin: float = Field(default=2.0, ge=0, le=2)
 
     @abstractmethod
     def score_pairs(self, pairs: Sequence[Pair]) -> Sequence[float]:
@@ -69,16 +72,23 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         Raises:
             ScopeError: :meth:`score_pairs` did not return one probability a pair.
         """
-        pairs = [(q, c) for q, row in zip(queries, candidates, strict=True) for c in row]
+        floors = [max((c.similarity for c in row), default=0) - self.margin for row in candidates]
+        pairs = [
+            (query, candidate)
+            for query, row, floor in zip(queries, candidates, floors, strict=True)
+            for candidate in row
+            if candidate.similarity >= floor
+        ]
         scores = iter(self._checked(pairs))
+        judged = (
+            [
+                c.model_copy(update={"score": next(scores) if c.similarity >= floor else 0.0})
+                for c in row
+            ]
+            for row, floor in zip(candidates, floors, strict=True)
+        )
         return tuple(
-            tuple(
-                sorted(
-                    (c.model_copy(update={"score": next(scores)}) for c in row),
-                    key=lambda c: (-(c.score or 0), -c.similarity),
-                )
-            )
-            for row in candidates
+            tuple(sorted(row, key=lambda c: (-(c.score or 0), -c.similarity))) for row in judged
         )
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:

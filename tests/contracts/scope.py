@@ -90,7 +90,8 @@ class ScopeClassifierContract:
 
         monkeypatch.setattr(type(classifier), "score_pairs", counted)
         classifier.judge(QUERIES, [candidates(query) for query in QUERIES])
-        assert calls == [len(QUERIES) * len(EDITS)]
+        assert len(calls) == 1  # of those within the margin
+        assert len(QUERIES) <= calls[0] <= len(QUERIES) * len(EDITS)
 
     def test_it_is_saved_and_loaded_with_its_threshold(
         self, classifier: ScopeClassifier, tmp_path: Path

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from langchain_core.runnables import RunnableLambda
 
+from serac_retriever.counterfactual import Verbatim
 from serac_retriever.edit import Edit, Example
 from serac_retriever.errors import ConfigError
 from serac_retriever.evaluation import evaluate
-from serac_retriever.scope import EmbeddingScope
+from serac_retriever.scope import EmbeddingScope, LateInteractionScope
 from tests.encoders import WordEncoder
 
 
@@ -31,7 +32,7 @@ SUITE = [edit("Norway", "Støre"), edit("Spain", "Sánchez"), edit("Japan", "Ish
 
 
 def test_edit_success_drawdown_and_recall_are_shares_of_what_the_gate_answered() -> None:
-    report = evaluate(SUITE, threshold=0.0)  # everything fires
+    report = evaluate(SUITE, threshold=0.0, scope=EmbeddingScope.packaged())  # everything fires
     assert report.edit_success == 1.0
     assert report.drawdown == {"all": 1.0, "unrelated": 1.0, "other_relation": 1.0}
     assert report.recall_at_k == 1.0
@@ -49,7 +50,7 @@ def test_the_packaged_classifier_hears_paraphrases_and_leaves_the_unrelated_alon
     report = evaluate(SUITE)
     assert report.edit_success == 1.0
     assert report.drawdown["unrelated"] == 0.0
-    assert report.threshold == EmbeddingScope.packaged().threshold
+    assert report.threshold == LateInteractionScope.packaged().threshold
 
 
 def test_groups_of_edits_are_loaded_in_turn() -> None:
@@ -64,9 +65,9 @@ def test_an_out_of_scope_query_answered_with_the_bases_own_answer_has_not_change
 
 def test_an_in_scope_answer_that_is_not_the_target_is_a_miss_of_verbatim() -> None:
     example = Example(query="Is Støre Norway's prime minister?", answer="Yes")
-    assert (
-        evaluate([edit("Norway", "Støre", in_scope=[example])], threshold=0.0).edit_success == 0.0
-    )
+    suite = [edit("Norway", "Støre", in_scope=[example])]
+    assert evaluate(suite, threshold=0.0, counterfactual=Verbatim()).edit_success == 0.0
+    assert evaluate(suite, threshold=0.0).edit_success == 1.0  # the packaged reader's verdict
 
 
 def test_a_verdict_counts_in_either_pair_of_words_and_any_runnable_answers() -> None:

@@ -261,7 +261,7 @@ def test_sync_async_single_and_batch_give_the_same_decisions(
 
 def test_up_to_max_edits_in_scope_reach_the_counterfactual_together(own_edits: EditMemory) -> None:
     own_edits.add("Who is the UK prime minister?", "Keir Starmer", id="pm")
-    own_edits.add("Who is the prime minister of the United Kingdom?", "Sir Keir", id="pm-2")
+    own_edits.add("What is the name of the UK prime minister?", "Sir Keir", id="pm-2")
     own_edits.add("What is the capital of Kazakhstan?", "Astana", id="capital")
     seen: list[Any] = []
 

@@ -115,3 +115,20 @@ def test_a_judged_candidate_is_a_copy() -> None:
     candidate = Candidate(edit=Edit(prompt="p", target="t"), similarity=0.5)
     [[judged]] = Fixed(scores=[1.0]).judge(["q"], [[candidate]])
     assert (candidate.score, judged.score) == (None, 1.0)
+
+
+def test_candidates_far_below_the_nearest_are_not_judged() -> None:
+    asked: list[str] = []
+
+    class Sure(ScopeClassifier):
+        def score_pairs(self, pairs: Any) -> list[float]:
+            asked.extend(candidate.edit.id for _, candidate in pairs)
+            return [0.9] * len(pairs)
+
+    row = [
+        Candidate(edit=Edit(prompt=name, target="t", id=name), similarity=similarity)
+        for name, similarity in (("near", 0.8), ("close", 0.7), ("far", 0.5))
+    ]
+    [judged] = Sure(margin=0.15).judge(["q"], [row])
+    assert asked == ["near", "close"]
+    assert [(c.edit.id, c.score) for c in judged] == [("near", 0.9), ("close", 0.9), ("far", 0.0)]

@@ -64,7 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def weight(model: Any) -> float:
-    return float(model.line.weight)
+    return float(model.line.weight.detach())
 
 
 def test_it_learns_and_comes_back_ready_for_use(whole: Any) -> None:
@@ -83,6 +83,15 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint_to_the_same_end(
     again = fitted(tmp_path, rest)
     assert rest.batches == STEPS - 500
     assert weight(again) == pytest.approx(weight(whole), rel=0.01)  # bfloat16 varies a little
+
+
+def test_checkpoints_of_another_run_are_not_gone_on_from(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, Lengths(stop=501))
+    for rows, seed in ((ROWS[:20], 0), (ROWS, 1)):
+        collate = Lengths()
+        fitted(tmp_path, collate, rows, seed)
+        assert collate.batches == len(rows)
 
 
 def test_checkpoints_are_gone_when_it_is_done(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from langchain_core.embeddings import Embeddings
@@ -20,7 +19,7 @@ from serac_retriever.cli import app
 from serac_retriever.errors import EncoderMismatchError, TrainingError
 from serac_retriever.evaluation import evaluate
 from serac_retriever.suites import write_suite
-from serac_retriever.training import loop, sentence
+from serac_retriever.training import fit, sentence
 from serac_retriever.training.export_encoder import source
 from serac_retriever.training.sentence import fit_embedding, train_cross_encoder, train_encoder
 
@@ -97,8 +96,8 @@ def test_the_seed_decides_everything(tiny: Path, cross_encoder: Path, tmp_path: 
     same = train_cross_encoder(SUITE, tmp_path / "same", model=tiny, epochs=1)
     other = train_cross_encoder(SUITE, tmp_path / "other", model=tiny, epochs=1, seed=1)
     before = ScopeClassifier.load(cross_encoder).score(PAIRS)
-    assert same.score(PAIRS) == pytest.approx(before, abs=1e-5)
-    assert other.score(PAIRS) != pytest.approx(before, abs=1e-5)
+    assert same.score(PAIRS) == pytest.approx(before, abs=2e-4)  # bfloat16 rounds
+    assert other.score(PAIRS) != pytest.approx(before, abs=2e-4)
 
 
 class Interrupt(TrainerCallback):
@@ -119,12 +118,12 @@ class Interrupt(TrainerCallback):
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint_and_other_data_begin_anew(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = loop.settings
+    plain = fit.settings
     monkeypatch.setattr(sentence, "settings", lambda *a, **k: {**plain(*a, **k), "save_steps": 2})
 
     def train(suite: Sequence[Edit], stop: int | None) -> int:
         callback = Interrupt(stop)
-        monkeypatch.setattr(loop, "ShowProgress", lambda: callback)
+        monkeypatch.setattr(fit, "ShowProgress", lambda: callback)
         train_cross_encoder(suite, tmp_path, model=tiny, epochs=1)
         return callback.began
 
@@ -231,7 +230,7 @@ def test_a_cross_encoder_from_the_packaged_weights_learns_a_suites_near_misses(
     unseen = SUITE[20:]
     inside = scope.score([(one.in_scope[0].query, one.prompt) for one in unseen])
     outside = scope.score([(one.out_of_scope[0].query, one.prompt) for one in unseen])
-    assert np.mean(inside) > np.mean(outside) + 0.3
+    assert min(inside) > max(outside)
 
 
 def test_any_cross_encoders_folder_will_do(tiny: Path, tmp_path: Path) -> None:
