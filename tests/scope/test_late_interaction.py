@@ -83,4 +83,6 @@ def test_onnx_decides_as_pytorch_does_on_a_thousand_queries(scope: LateInteracti
     ours = scope.logits(pairs)
     assert np.abs(ours - np.array(theirs)).max() < 0.2
     limit = (np.log(scope.threshold / (1 - scope.threshold)) - scope.bias) * scope.temperature
-    assert ((ours > limit) == (np.array(theirs) > limit)).all()
+    differ = (ours > limit) != (np.array(theirs) > limit)
+    assert differ.mean() <= 0.005  # int8 blocks shift what lies on the threshold, and only that
+    assert np.abs(ours[differ] - limit).max(initial=0) < 0.1
