@@ -232,9 +232,9 @@ class Show:
                 above = cells
             stdout.print(table)
         stdout.print(
-            "\nThe packaged classifier compares by cosine: it hears paraphrases, and mistakes some "
-            "near misses for them. A --threshold above 0.90 trades one for the other; a trained "
-            "classifier need not."
+            "\nThe packaged threshold would rather miss a paraphrase than answer a near miss. A lower "
+            "--threshold answers more of both; serac train scope teaches the classifier your ways "
+            "of asking."
         )
 
 

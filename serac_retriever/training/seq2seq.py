@@ -165,7 +165,7 @@ class _Collate(DataCollatorForSeq2Seq):
 
 
 class _Trainer(Seq2SeqTrainer):
-    """Adds the unlikelihood of turns that are taught away."""
+    """Sets turns that are taught away against the others."""
 
     def compute_loss(
         self,
@@ -176,12 +176,16 @@ class _Trainer(Seq2SeqTrainer):
     ) -> Any:
         unlikely = inputs.pop(UNLIKELY).bool()
         outputs = model(**inputs)
-        loss = likelihood_loss(outputs.logits, inputs["labels"], unlikely)
+        loss = contrastive_loss(outputs.logits, inputs["labels"], unlikely)
         return (loss, outputs) if return_outputs else loss
 
 
-def likelihood_loss(logits: Tensor, labels: Tensor, unlikely: Tensor) -> Tensor:
-    """Return -log p of the likely turns' tokens plus -log(1 - p) of the unlikely ones', averaged.
+def contrastive_loss(logits: Tensor, labels: Tensor, unlikely: Tensor) -> Tensor:
+    """Return -l⁺ - log sigmoid(l⁺ - l⁻), l being the mean log p of the (un)likely turns' tokens.
+
+    The second term is 0 without unlikely turns. The paper's authors train with unlikelihood,
+    -log(1 - p), in its place; that hardly moves tokens that are not likely to begin with, and a
+    mean of log p is made of those.
 
     Args:
         logits: (batch, tokens, vocabulary).
@@ -192,10 +196,11 @@ def likelihood_loss(logits: Tensor, labels: Tensor, unlikely: Tensor) -> Tensor:
     chosen = logits.float().log_softmax(-1).gather(2, labels.clamp(min=0)[:, :, None]).squeeze(2)
     away = real & unlikely[:, None]
     toward = real & ~unlikely[:, None]
-    loss = -(chosen * toward).sum() / toward.sum().clamp(min=1)
-    # 1 - p is 0 in floating point where p is nearly 1
-    against = torch.log1p(-chosen.exp().clamp(max=1 - 1e-6))
-    return loss - (against * away).sum() / away.sum().clamp(min=1)
+    right = (chosen * toward).sum() / toward.sum().clamp(min=1)
+    if not away.any():
+        return -right
+    wrong = (chosen * away).sum() / away.sum()
+    return -right + torch.nn.functional.softplus(wrong - right)
 
 
 def _tokenizer(texts: Sequence[str]) -> Any:
