@@ -232,9 +232,9 @@ class Show:
                 above = cells
             stdout.print(table)
         stdout.print(
-            "\nThe packaged threshold would rather miss a paraphrase than answer a near miss. A lower "
-            "--threshold answers more of both; serac train scope teaches the classifier your ways "
-            "of asking."
+            "\nThe packaged threshold would rather miss a paraphrase than answer a near miss. A "
+            "lower --threshold answers more of both; serac train scope teaches the classifier "
+            "your ways of asking."
         )
 
 

@@ -78,9 +78,9 @@ def train_seq2seq(
     """Train an encoder-decoder and write it, with its tokenizer, to a folder.
 
     The paper's supervision (its section 3): from an edit and an input in its scope to the answer.
-    ``Seq2Seq(out)`` loads the result. Turns marked ``unlikely`` are trained with the
-    unlikelihood loss, -log(1 - p) of their tokens, as the paper's authors do for dialogue
-    sentiment. An interrupted run goes on from its last checkpoint.
+    ``Seq2Seq(out)`` loads the result. Turns marked ``unlikely`` are made less likely than
+    the others (:func:`contrastive_loss`), as dialogue sentiment wants it. An interrupted run goes
+    on from its last checkpoint.
 
     Args:
         examples: A suite, or turns of your own; at least 20.
