@@ -198,7 +198,7 @@ def train_dialogue(
 
     The base learns to reply to a question about a topic, in either sentiment. The counterfactual
     starts from it, as both are BlenderBot in the paper, and reads the edit first: it learns the
-    replies of the edit's sentiment, and by unlikelihood to leave those of the other.
+    replies of the edit's sentiment, and to leave those of the other.
 
     Args:
         data: Folder of the public sets.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import TrainerCallback
@@ -16,7 +17,7 @@ from serac_retriever.counterfactual import Seq2Seq, given_to
 from serac_retriever.errors import TrainingError
 from serac_retriever.suites import write_suite
 from serac_retriever.training import fit, seq2seq
-from serac_retriever.training.seq2seq import Turn, likelihood_loss, train_seq2seq, turns
+from serac_retriever.training.seq2seq import Turn, contrastive_loss, train_seq2seq, turns
 from tests.counterfactual.models import NAMES, THINGS, random_t5
 
 SUITE = [
@@ -115,17 +116,17 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(
     assert train(stop=None, epochs=2) == 4
 
 
-def test_what_is_taught_away_costs_the_more_the_likelier_it_is() -> None:
-    logits = torch.log(torch.tensor([[[0.9, 0.1], [0.5, 0.5]]])).repeat(2, 1, 1)
+def test_what_is_taught_away_costs_the_less_the_farther_it_lies_behind() -> None:
+    likely, unlikely = torch.tensor([False, False]), torch.tensor([False, True])
     labels = torch.tensor([[0, -100], [0, -100]])  # nothing is asked of the second place
-    likely, unlikely = torch.tensor([False, False]), torch.tensor([True, True])
-    assert likelihood_loss(logits, labels, likely).item() == pytest.approx(0.1054, abs=1e-4)
-    assert likelihood_loss(logits, labels, unlikely).item() == pytest.approx(2.3026, abs=1e-4)
-    both = likelihood_loss(logits, labels, torch.tensor([False, True])).item()
-    assert both == pytest.approx(0.1054 + 2.3026, abs=1e-4)
-    certain = torch.tensor([[[100.0, 0.0]]])
-    loss = likelihood_loss(certain, torch.tensor([[0]]), torch.tensor([True]))
-    assert torch.isfinite(loss)
+
+    def loss(right: float, wrong: float, which: torch.Tensor) -> float:
+        rows = [[[p, 1 - p], [0.5, 0.5]] for p in (right, wrong)]
+        return contrastive_loss(torch.log(torch.tensor(rows)), labels, which).item()
+
+    assert loss(0.9, 0.9, likely) == pytest.approx(-np.log(0.9), abs=1e-4)
+    assert loss(0.9, 0.9, unlikely) == pytest.approx(-np.log(0.9) + np.log(2), abs=1e-4)
+    assert loss(0.9, 0.01, unlikely) == pytest.approx(-np.log(0.9) + np.log(1 + 1 / 90), abs=1e-4)
 
 
 @pytest.mark.parametrize("examples", [SUITE[:19], turns(SUITE)[:19], []])
@@ -160,11 +161,11 @@ def test_replies_taught_away_become_the_less_likely_ones(tmp_path: Path) -> None
     inputs = [f"how is the {thing} ?" for thing in THINGS]
     good = [Turn(text, "it is a fine thing") for text in inputs] * 8
     bad = [Turn(text, "it is a poor thing", unlikely=True) for text in inputs] * 8
-    model, tokenizer = train_seq2seq(good + bad, tmp_path, epochs=15, width=64).parts
+    model, tokenizer = train_seq2seq(good + bad, tmp_path, epochs=20, width=64).parts
 
     def log_p(reply: str) -> float:
         asked = tokenizer(inputs[:1], return_tensors="pt")
         labels = tokenizer(text_target=[reply], return_tensors="pt").input_ids
         return -float(model(**asked, labels=labels).loss)
 
-    assert log_p("it is a fine thing") > log_p("it is a poor thing") + 0.5
+    assert log_p("it is a fine thing") > log_p("it is a poor thing") + 2
