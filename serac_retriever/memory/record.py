@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from serac_retriever.edit import Edit, tags_as_text
@@ -51,11 +52,25 @@ def edit_of(id: str, document: str | None, metadata: Mapping[str, Any] | None) -
 
     A record with only a document and a ``target`` is an edit; its dates stay unknown.
     """
-    record = dict(metadata or {})
-    record = {key: value for key, value in record.items() if key not in ("id", "prompt")}
+    fields = {k: v for k, v in (metadata or {}).items() if k not in ("id", "prompt")}
     try:
-        edit = Edit.from_record({**record, "id": id, "prompt": document})
+        # with the types: 1 and True are equal, and not the same
+        return _edit_of(id, document, tuple((k, type(v), v) for k, v in fields.items()))
+    except TypeError:  # a list, which other clients may write
+        return _read(id, document, fields)
+
+
+@lru_cache(maxsize=4096)  # every query brings the same dozen records again
+def _edit_of(
+    id: str, document: str | None, fields: tuple[tuple[str, type, Any], ...]
+) -> Edit | Malformed:
+    return _read(id, document, {name: value for name, _, value in fields})
+
+
+def _read(id: str, document: str | None, fields: Mapping[str, Any]) -> Edit | Malformed:
+    try:
+        edit = Edit.from_record({**fields, "id": id, "prompt": document})
     except InvalidEditError as error:
         return Malformed(id, str(error))
-    unknown = {name: None for name in ("created_at", "updated_at") if name not in record}
+    unknown = {name: None for name in ("created_at", "updated_at") if name not in fields}
     return edit.model_copy(update=unknown) if unknown else edit
