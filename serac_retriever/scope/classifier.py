@@ -69,23 +69,34 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
     ) -> tuple[tuple[Candidate, ...], ...]:
         """Return each query's candidates with their scores, best first.
 
+        An edit's own prompt, word for word, is in its scope whatever the model says.
+
         Raises:
             ScopeError: :meth:`score_pairs` did not return one probability a pair.
         """
-        floors = [max((c.similarity for c in row), default=0) - self.margin for row in candidates]
+        known: list[list[float | None]] = []  # scores that need no model
+        for query, row in zip(queries, candidates, strict=True):
+            floor = max((c.similarity for c in row), default=0) - self.margin
+            asked = _words(query)
+            known.append(
+                [
+                    1.0 if asked == _words(c.edit.prompt) else 0.0 if c.similarity < floor else None
+                    for c in row
+                ]
+            )
         pairs = [
             (query, candidate)
-            for query, row, floor in zip(queries, candidates, floors, strict=True)
-            for candidate in row
-            if candidate.similarity >= floor
+            for query, row, given in zip(queries, candidates, known, strict=True)
+            for candidate, score in zip(row, given, strict=True)
+            if score is None
         ]
         scores = iter(self._checked(pairs))
         judged = (
             [
-                c.model_copy(update={"score": next(scores) if c.similarity >= floor else 0.0})
-                for c in row
+                c.model_copy(update={"score": next(scores) if score is None else score})
+                for c, score in zip(row, given, strict=True)
             ]
-            for row, floor in zip(candidates, floors, strict=True)
+            for row, given in zip(candidates, known, strict=True)
         )
         return tuple(
             tuple(sorted(row, key=lambda c: (-(c.score or 0), -c.similarity))) for row in judged
@@ -224,6 +235,11 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
                 + (f", {bad[0]} among them." if bad else ".")
             )
         return scores
+
+
+def _words(text: str) -> str:
+    """Return a text without what changes nothing: outer and repeated blanks, the final stop."""
+    return " ".join(text.split()).rstrip("?.! ")
 
 
 def _descendants(kind: type[Kind]) -> list[type[Kind]]:

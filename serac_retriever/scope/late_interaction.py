@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from serac_retriever.models import FOLDER
-from serac_retriever.models.interaction import InteractionHead
+from serac_retriever.models.interaction import InteractionHead, resemblances
 from serac_retriever.scope.calibration import Pair
 from serac_retriever.scope.classifier import ScopeClassifier
 
@@ -31,7 +31,9 @@ class LateInteractionScope(ScopeClassifier):
         folder: Where ``scope.onnx`` lies.
         temperature: Divides the head's logit, so that scores are probabilities.
         bias: Added to it afterwards.
-        floor: A candidate of a lower cosine is out of scope without a look, in [-1, 1].
+        glance: Weights of :func:`~serac_retriever.models.interaction.resemblance`'s numbers, and a
+            constant. A pair whose weighted sum is below 0 is out of scope, and the head is not
+            asked: most of what production hears. Without weights it is asked about every pair.
 
     Example:
         >>> scope = LateInteractionScope.packaged()
@@ -46,7 +48,7 @@ class LateInteractionScope(ScopeClassifier):
     folder: Path = Field(exclude=True)
     temperature: float = Field(default=1.0, gt=0)
     bias: float = 0.0
-    floor: float = Field(default=-1.0, ge=-1, le=1)
+    glance: tuple[float, ...] = ()
 
     @classmethod
     def packaged(cls) -> Self:
@@ -60,13 +62,18 @@ class LateInteractionScope(ScopeClassifier):
     def score_pairs(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the probability that each query is in its candidate's scope."""
         scores = np.zeros(len(pairs))
-        near = [place for place, (_, one) in enumerate(pairs) if one.similarity >= self.floor]
-        if near:
-            texts = [(pairs[place][0], pairs[place][1].edit.prompt) for place in near]
-            logits = self.logits(texts) / self.temperature + self.bias
+        texts = [(query, candidate.edit.prompt) for query, candidate in pairs]
+        near = np.flatnonzero(self.glances(texts) >= 0) if self.glance else np.arange(len(texts))
+        if len(near):
+            logits = self.logits([texts[place] for place in near]) / self.temperature + self.bias
             scores[near] = np.exp(-np.logaddexp(0, -logits))
         found: list[float] = scores.tolist()
         return found
+
+    def glances(self, texts: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
+        """Return what a glance makes of (query, prompt) pairs: below 0, the head is not asked."""
+        *weights, constant = self.glance
+        return np.asarray(resemblances(texts) @ np.array(weights) + constant, dtype=np.float64)
 
     def logits(self, texts: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
         """Return what the head says of (query, prompt) pairs, before calibration."""

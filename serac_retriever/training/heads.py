@@ -104,7 +104,7 @@ def adapt_scope(
     if init is not None:
         before = LateInteractionScope.load(init)
         scope.temperature, scope.bias = before.temperature, before.bias
-        scope.floor, scope.margin, scope.threshold = before.floor, before.margin, before.threshold
+        scope.glance, scope.margin, scope.threshold = before.glance, before.margin, before.threshold
         scope.save(out)
     return scope
 

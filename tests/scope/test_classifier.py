@@ -18,7 +18,7 @@ from serac_retriever import Candidate, Edit, EmbeddingScope, ScopeClassifier
 from serac_retriever.errors import ScopeError, WeightsNotFoundError
 from tests.contracts.scope import EDITS, candidates
 
-QUERY = "Who is the UK prime minister?"
+QUERY = "Who is prime minister of the UK?"
 
 
 class Fixed(ScopeClassifier):
@@ -45,6 +45,17 @@ def test_numpy_and_torch_scores_are_fine() -> None:
     for scores in (np.array([0.1, 0.9, 0.5]), torch.tensor([0.1, 0.9, 0.5])):
         [judged] = Fixed(scores=scores).judge([QUERY], [candidates(QUERY)])
         assert [c.edit.id for c in judged] == ["capital", "everest", "pm"]
+
+
+@pytest.mark.parametrize(
+    "query", ["Who is the UK prime minister?", " Who is  the UK prime minister"]
+)
+def test_an_edits_own_words_are_in_its_scope_whatever_the_model_says(query: str) -> None:
+    [judged] = Fixed(scores=[0.0] * 2).judge([query], [candidates(query)])
+    assert (judged[0].edit.id, judged[0].score) == ("pm", 1.0)
+    assert [c.score for c in judged[1:]] == [0.0, 0.0]
+    [judged] = Fixed(scores=[0.0] * 3).judge([query.lower()], [candidates(query)])
+    assert {c.score for c in judged} == {0.0}  # "US" is not "us"
 
 
 def test_of_equal_scores_the_more_similar_edit_comes_first() -> None:
