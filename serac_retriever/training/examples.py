@@ -190,6 +190,30 @@ def _same_facts(suite: Sequence[Edit]) -> list[int]:
     return [root(place) for place in range(len(suite))]
 
 
+def subjectless(suite: Sequence[Edit], rng: random.Random, share: float = 0.5) -> Iterator[Pair]:
+    """Yield, for some edits, a query that names no subject: what it is about, nobody can tell."""
+    for edit in suite:
+        if rng.random() < share:
+            yield Pair(edit.prompt, rng.choice(SUBJECTLESS), False, "subjectless")
+
+
+SUBJECTLESS = (
+    "So who is it?", "And who is it now?", "Who was that again?", "what about the other one",
+    "And in 2019?", "when is that", "So when does it start?", "And on Sundays?", "how much is it",
+    "How much would that be then?", "where is it", "Where exactly?", "which one is it",
+    "Is that right?", "Are you sure?", "is it true", "really?", "why", "Why is that?", "how come",
+    "Can you say that again?", "Tell me more.", "go on", "And what does that mean?", "And then?",
+    "What is the name?", "whats the number", "What's the address?", "who do I ask", "Who said so?",
+    "What changed?", "since when", "Has it changed?", "Is it still the same?", "yes or no?",
+    "Could you look it up for me?", "can you help me", "I have a question.", "hello", "Thanks!",
+    "no, the other one", "That is not what I asked.", "give me an example", "in short please",
+    "What is the capital?", "Who wrote it?", "who plays him", "Where was she born?",
+    "When did he die?",
+    "What's the deadline?", "how long does it take", "Do I need a form for that?", "is it free",
+    "What language do they speak there?", "Who owns it?", "which team does he play for",
+)  # fmt: skip
+
+
 def subject_swaps(suite: Sequence[Edit], rng: random.Random) -> Iterator[Pair]:
     """Yield, for edits that name their subject, queries about a look-alike or another of its kind.
 

@@ -28,6 +28,7 @@ from serac_retriever.training.examples import (
     relation_swaps,
     restated,
     subject_swaps,
+    subjectless,
 )
 from tests.encoders import WordEncoder
 
@@ -360,3 +361,12 @@ def test_the_same_seed_gives_the_same_pairs() -> None:
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
+
+
+def test_a_query_that_names_nothing_is_in_nobodys_scope() -> None:
+    suite = [Edit(prompt=f"Who runs branch {number}?", target="Ann") for number in range(40)]
+    pairs = [*subjectless(suite, random.Random(0))]
+    assert 10 < len(pairs) < 30
+    assert not any(pair.in_scope for pair in pairs)
+    assert not any("branch" in pair.query for pair in pairs)
+    assert len({pair.query for pair in pairs}) > 8
