@@ -104,6 +104,11 @@ class PackagedEncoder(Embeddings):
             found.update(zip(batch, self._encode_batch(batch, keep=True)[1], strict=True))
         return [found[text] for text in texts]
 
+    def pieces(self, text: str) -> list[int]:
+        """Return the numbers of a text's word pieces, without the marks at both ends."""
+        ids: list[int] = self._tokenizer.encode(_beginning(text)).ids[1:-1]
+        return ids
+
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return where each token of a text begins and ends in it, in characters."""
         offsets: list[tuple[int, int]] = self._tokenizer.encode(_beginning(text)).offsets

@@ -69,46 +69,6 @@ class InteractionHead:
         return found
 
 
-def resemblance(query: TokenStates, edit: TokenStates) -> Floats:
-    """Return how alike the tokens of two texts are, as ColBERT would see it: nine numbers.
-
-    The cosine of the two texts; then, for the middle layer and the top one, how well a token of
-    the query is matched by its best counterpart in the edit, on average and for the best three
-    tokens, and the same from the edit's side.
-
-    Args:
-        query: Token states, (tokens, 768).
-        edit: As ``query``.
-
-    Example:
-        >>> from serac_retriever.models.encoder import packaged_encoder
-        >>> one, other = packaged_encoder().token_states(["Who wrote Emma?", "Emma's author"])
-        >>> resemblance(one, other).shape
-        (9,)
-    """
-    sides = [one.astype(np.float32) for one in (query, edit)]
-    width = sides[0].shape[1] // 2
-    found = [float(np.dot(*(_unit(one[:, width:].mean(axis=0)) for one in sides)))]
-    # without the marks at both ends, which every text has
-    words = [one[1:-1] if len(one) > 2 else one for one in sides]
-    for half in (slice(0, width), slice(width, None)):
-        similar = _unit(words[0][:, half]) @ _unit(words[1][:, half]).T
-        for best in (similar.max(axis=1), similar.max(axis=0)):
-            found += [best.mean(), np.sort(best)[-3:].mean()]
-    return np.array(found, dtype=np.float32)
-
-
-def resemblances(texts: Sequence[tuple[str, str]]) -> Floats:
-    """Return :func:`resemblance` of pairs of texts, (pairs, 9), by the packaged encoder."""
-    states = packaged_encoder().token_states([text for pair in texts for text in pair])
-    return np.stack([resemblance(*pair) for pair in zip(states[::2], states[1::2], strict=True)])
-
-
-def _unit(states: Floats) -> Floats:
-    unit: Floats = states / np.linalg.norm(states, axis=-1, keepdims=True)
-    return unit
-
-
 def _padded(states: Sequence[TokenStates]) -> tuple[Floats, Floats]:
     longest = max(len(one) for one in states)
     padded = np.zeros((len(states), longest, states[0].shape[1]), dtype=np.float32)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +15,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from serac_retriever.models import FOLDER
-from serac_retriever.models.interaction import InteractionHead, resemblances
+from serac_retriever.models.interaction import InteractionHead
+from serac_retriever.models.words import packaged_words
 from serac_retriever.scope.calibration import Pair
 from serac_retriever.scope.classifier import ScopeClassifier
 
@@ -31,9 +34,9 @@ class LateInteractionScope(ScopeClassifier):
         folder: Where ``scope.onnx`` lies.
         temperature: Divides the head's logit, so that scores are probabilities.
         bias: Added to it afterwards.
-        glance: Weights of :func:`~serac_retriever.models.interaction.resemblance`'s numbers, and a
-            constant. A pair whose weighted sum is below 0 is out of scope, and the head is not
-            asked: most of what production hears. Without weights it is asked about every pair.
+        glance: Weights of the five numbers of ``Words.resemblance`` (``models/words.py``), and a
+            constant. A pair whose weighted sum is below 0 is out of scope, and neither text is
+            read: most of what production hears. Without weights every pair is.
 
     Example:
         >>> scope = LateInteractionScope.packaged()
@@ -62,18 +65,26 @@ class LateInteractionScope(ScopeClassifier):
     def score_pairs(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the probability that each query is in its candidate's scope."""
         scores = np.zeros(len(pairs))
-        texts = [(query, candidate.edit.prompt) for query, candidate in pairs]
-        near = np.flatnonzero(self.glances(texts) >= 0) if self.glance else np.arange(len(texts))
+        near = np.flatnonzero(self.glances(pairs) >= 0) if self.glance else np.arange(len(pairs))
         if len(near):
-            logits = self.logits([texts[place] for place in near]) / self.temperature + self.bias
+            texts = [(pairs[place][0], pairs[place][1].edit.prompt) for place in near]
+            logits = self.logits(texts) / self.temperature + self.bias
             scores[near] = np.exp(-np.logaddexp(0, -logits))
         found: list[float] = scores.tolist()
         return found
 
-    def glances(self, texts: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
-        """Return what a glance makes of (query, prompt) pairs: below 0, the head is not asked."""
-        *weights, constant = self.glance
-        return np.asarray(resemblances(texts) @ np.array(weights) + constant, dtype=np.float64)
+    def glances(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """Return what a glance makes of each (query, candidate): below 0, it is not read."""
+        *factors, constant = self.glance
+        found: list[float] = []
+        for query, row in groupby(pairs, key=itemgetter(0)):
+            candidates = [candidate for _, candidate in row]
+            prompts = [candidate.edit.prompt for candidate in candidates]
+            similar = [candidate.similarity for candidate in candidates]
+            found += (
+                packaged_words().resemblance(query, prompts, similar) @ factors + constant
+            ).tolist()
+        return np.array(found)
 
     def logits(self, texts: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
         """Return what the head says of (query, prompt) pairs, before calibration."""

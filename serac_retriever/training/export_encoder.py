@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +21,12 @@ from rich.console import Console
 
 from serac_retriever.errors import MissingDependencyError
 from serac_retriever.models import ENCODER_FOLDER
-from serac_retriever.models.encoder import LOWER
+from serac_retriever.models.encoder import LOWER, PackagedEncoder
+from serac_retriever.models.words import FILE
+from serac_retriever.suites import read_suite
 
 BLOCK = 32  # consecutive numbers that share a scale
+COMPONENTS = 32  # of a word piece's vector: 64 tell no better
 SMALL = 10_000  # tensors under this many numbers stay float32: they weigh nothing
 
 
@@ -91,6 +96,35 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
     return out
 
 
+def export_words(texts: Sequence[str], out: Path) -> Path:
+    """Write the vectors and weights of the encoder's word pieces, and return the file's path.
+
+    The vectors are the original word embeddings, on their :data:`COMPONENTS` main components and
+    of length 127, as int8; the weights are inverse document frequencies, from 0 to 1.
+
+    Args:
+        texts: What the weights are counted on: texts of the kind that will be compared.
+        out: Folder to write to; the encoder lies there already.
+    """
+    from safetensors.numpy import save_file
+    from transformers import AutoModel
+
+    table = AutoModel.from_pretrained(source()).embeddings.word_embeddings.weight.detach().numpy()
+    centred = table - table.mean(axis=0)
+    _, _, components = np.linalg.svd(centred[:: len(centred) // 6000], full_matrices=False)
+    vectors = centred @ components[:COMPONENTS].T
+    vectors *= 127 / np.linalg.norm(vectors, axis=1, keepdims=True)
+    encoder = PackagedEncoder(out)
+    seen = Counter(piece for text in texts for piece in set(encoder.pieces(text)))
+    rarity = np.log([(len(texts) + 1) / (seen[piece] + 1) for piece in range(len(table))])
+    stored = {
+        "vectors": vectors.round().astype(np.int8),
+        "weights": (rarity / rarity.max()).astype(np.float16),
+    }
+    save_file(stored, out / FILE)
+    return out / FILE
+
+
 def source() -> Path:
     """Return the folder of the original weights, in Hugging Face's layout.
 
@@ -141,9 +175,16 @@ def store_as_int8(model: Any) -> None:
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = ENCODER_FOLDER,
+    everyday: Annotated[Path, typer.Option(help="Folder of the Everyday set.")] = Path(
+        "data/everyday"
+    ),
 ) -> None:
-    """Export the packaged sentence encoder."""
+    """Export the packaged sentence encoder, and its word pieces with their weights."""
     folder = export_encoder(out)
+    edits = read_suite(everyday / "train.jsonl")
+    texts = [edit.prompt for edit in edits]
+    texts += [example.query for edit in edits for example in edit.in_scope]
+    export_words(texts, folder)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     Console().print(f"Wrote [bold]{folder}[/] ({size:.1f} MB)")
 

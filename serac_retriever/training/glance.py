@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from serac_retriever.edit import Edit
+from serac_retriever.edit import Candidate, Edit
 from serac_retriever.models.encoder import packaged_encoder
-from serac_retriever.models.interaction import resemblances
+from serac_retriever.models.words import packaged_words
 from serac_retriever.scope import LateInteractionScope
+from serac_retriever.scope.calibration import Pair
 
 LOST = 0.002  # of what the head would accept, in any one suite
 ACCEPTED = -1.0  # a logit that a lenient threshold still lets pass
+STRANGERS = 400  # queries of each suite
 
 
 def fit_glance(
@@ -24,10 +26,10 @@ def fit_glance(
 ) -> tuple[float, ...]:
     """Find the glance that turns away most strangers and hardly a pair that the head would accept.
 
-    Logistic regression over the tokens' resemblance. Positives are the in-scope queries that the
-    head accepts; negatives are queries of one suite beside their nearest prompt of the others, as
-    retrieval would bring them. The constant is then set on validation suites, apart for each, so
-    that no style pays for the others.
+    Logistic regression. Positives are the in-scope queries that the head accepts; negatives are
+    queries of one suite beside their nearest prompt of the others, as retrieval would bring them.
+    The constant is then set on validation suites, apart for each, so that no style pays for the
+    others.
 
     Args:
         scope: The trained head.
@@ -40,29 +42,45 @@ def fit_glance(
     """
     from sklearn.linear_model import LogisticRegression
 
-    inside = np.concatenate([resemblances(_accepted(scope, suite)) for suite in fitting])
-    outside = resemblances(_strangers(fitting, rng))
-    model = LogisticRegression(class_weight="balanced", max_iter=1000)
+    inside = np.concatenate([_seen(accepted(scope, suite)) for suite in fitting])
+    outside = _seen(strangers(fitting, rng))
+    model = LogisticRegression(C=10, class_weight="balanced", max_iter=1000)
     model.fit(np.concatenate([inside, outside]), [1] * len(inside) + [0] * len(outside))
-    weights = model.coef_[0]
-    kept = [resemblances(_accepted(scope, suite)) @ weights for suite in validation]
-    return (*map(float, weights), -float(min(np.quantile(values, LOST) for values in kept)))
+    factors = model.coef_[0]
+    kept = [_seen(accepted(scope, suite)) @ factors for suite in validation]
+    return (*map(float, factors), -float(min(np.quantile(values, LOST) for values in kept)))
 
 
-def _accepted(scope: LateInteractionScope, suite: Sequence[Edit]) -> list[tuple[str, str]]:
-    pairs = [(example.query, edit.prompt) for edit in suite for example in edit.in_scope]
-    logits = scope.logits(pairs)
-    return [pair for pair, logit in zip(pairs, logits, strict=True) if logit > ACCEPTED]
+def accepted(scope: LateInteractionScope, suite: Sequence[Edit]) -> list[Pair]:
+    """Return the in-scope pairs of a suite that the head, asked, would let pass."""
+    pairs = [(example.query, edit) for edit in suite for example in edit.in_scope]
+    logits = scope.logits([(query, edit.prompt) for query, edit in pairs])
+    return _with_cosines(p for p, logit in zip(pairs, logits, strict=True) if logit > ACCEPTED)
 
 
-def _strangers(suites: Sequence[Sequence[Edit]], rng: random.Random) -> list[tuple[str, str]]:
+def strangers(suites: Sequence[Sequence[Edit]], rng: random.Random) -> list[Pair]:
     """Pair queries with their nearest prompts among the edits of other suites."""
-    found = []
+    found: list[tuple[str, Edit]] = []
     for place, suite in enumerate(suites):
         asked = [example.query for edit in suite for example in edit.in_scope]
-        asked = rng.sample(asked, min(400, len(asked)))
-        others = [e.prompt for i, other in enumerate(suites) if i != place for e in other]
-        vectors = packaged_encoder().encode([*asked, *others])
+        asked = rng.sample(asked, min(STRANGERS, len(asked)))
+        others = [edit for i, other in enumerate(suites) if i != place for edit in other]
+        vectors = packaged_encoder().encode([*asked, *(edit.prompt for edit in others)])
         nearest = (vectors[: len(asked)] @ vectors[len(asked) :].T).argmax(axis=1)
         found += [(query, others[at]) for query, at in zip(asked, nearest, strict=True)]
-    return found
+    return _with_cosines(found)
+
+
+def _with_cosines(pairs: Iterable[tuple[str, Edit]]) -> list[Pair]:
+    pairs = [*pairs]
+    vectors = packaged_encoder().encode([text for q, edit in pairs for text in (q, edit.prompt)])
+    cosines = (vectors[::2] * vectors[1::2]).sum(axis=1).clip(-1, 1)
+    return [
+        (query, Candidate(edit=edit, similarity=float(cosine)))
+        for (query, edit), cosine in zip(pairs, cosines, strict=True)
+    ]
+
+
+def _seen(pairs: Sequence[Pair]) -> np.ndarray:
+    words = packaged_words()
+    return np.concatenate([words.resemblance(q, [c.edit.prompt], [c.similarity]) for q, c in pairs])

@@ -37,25 +37,26 @@ def test_the_same_words_are_in_scope(scope: LateInteractionScope) -> None:
     assert min(scope.score([(text, PM) for text in texts])) > scope.threshold
 
 
-def test_what_a_glance_tells_apart_is_not_read(tmp_path: Path) -> None:
-    cosine_of_half = (1.0, *[0.0] * 8, -0.5)
-    blind = LateInteractionScope(folder=tmp_path / "no-weights-here", glance=cosine_of_half)
-    edit = Edit(prompt=PM, target="t")
-    assert blind.score_pairs([("how to bake bread", Candidate(edit=edit, similarity=1))]) == [0]
+def test_what_a_glance_turns_away_is_not_read(tmp_path: Path) -> None:
+    blind = LateInteractionScope(folder=tmp_path / "no-weights-here", glance=(1, 0, 0, 0, 0, -0.5))
+    far = Candidate(edit=Edit(prompt=PM, target="t"), similarity=0.4)
+    assert blind.score_pairs([("q", far)]) == [0.0]
     with pytest.raises(WeightsNotFoundError, match=r"scope\.onnx"):
-        blind.score_pairs([("Who is prime minister?", Candidate(edit=edit, similarity=0))])
+        blind.score_pairs([("q", far.model_copy(update={"similarity": 0.6}))])
 
 
-def test_a_glance_loses_nothing_that_the_head_would_accept(scope: LateInteractionScope) -> None:
+def test_a_glance_loses_hardly_a_thing_that_the_head_would_accept(
+    scope: LateInteractionScope,
+) -> None:
     edits = read_suite(DEV)[:60]
     pairs = [(e.query, edit.prompt) for edit in edits for e in edit.in_scope]
     strangers = [(pairs[place][0], pairs[place - 40][1]) for place in range(len(pairs))]
-    read_all = scope.model_copy(update={"glance": ()})
-    kept, every = np.array(scope.score(pairs)), np.array(read_all.score(pairs))
-    accepted = every > scope.threshold
-    assert (kept[accepted] > 0).mean() > 0.99
-    assert np.allclose(kept[kept > 0], every[kept > 0], atol=1e-4)
-    assert (scope.glances(strangers) < 0).mean() > 0.6
+    thorough = scope.model_copy(update={"glance": ()})
+    kept, every = np.array(scope.score(pairs)), np.array(thorough.score(pairs))
+    assert (kept[every > scope.threshold] > 0).mean() > 0.99
+    assert np.allclose(kept[kept > 0], every[kept > 0], atol=1e-3)
+    turned_away = [score == 0 for score in scope.score(strangers)]
+    assert np.mean(turned_away) > 0.8
 
 
 def test_it_is_calibrated_for_the_packaged_encoder(scope: LateInteractionScope) -> None:
