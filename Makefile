@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-all check format notebooks figures models clean
+.PHONY: demo test test-all check format notebooks figures report models bench bench-quick clean
 
 demo: .venv/.ready
 	$(BIN)/serac demo
@@ -40,6 +40,11 @@ figures: .venv/.ready
 	$(BIN)/serac eval --format zsre $(DATA)/zsre/zsre_mend_eval_portability_gpt4.json --edits all
 	$(BIN)/serac eval data/everyday/test.jsonl
 
+# every figure there is: docs/results.json, docs/results.md and its plots, in about forty minutes;
+# what an interruption left is taken up again, what other weights gave is measured anew
+report: .venv/.ready
+	$(BIN)/python -m serac_retriever.evaluation.report --data $(DATA)
+
 # what ships under serac_retriever/models/: the encoder and the cosine's curve in a minute, the two
 # heads in about an hour on two cores; what an interruption left is taken up again
 models: .venv/.ready
@@ -47,6 +52,22 @@ models: .venv/.ready
 	$(BIN)/python -m serac_retriever.training.calibrate_embedding $(DATA)/zsre/zsre_mend_train-1k.json
 	$(BIN)/python -m serac_retriever.training.packaged scope --data $(DATA)
 	$(BIN)/python -m serac_retriever.training.packaged reader --data $(DATA)
+
+# every figure of speed beside what it is compared with; then the plots. The large memory takes half
+# an hour to load and is kept in BENCH_CACHE for the next run; remove that folder to time it anew.
+BENCH_CACHE ?= build/bench
+EDITS ?= 100000
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks --edits $(EDITS) --cache $(BENCH_CACHE)
+	$(BIN)/python -m benchmarks.plots --edits $(EDITS) --cache $(BENCH_CACHE)
+
+# a minute or two; fails where a ratio is far from what it should reach
+bench-quick: .venv/.ready
+	$(BIN)/python -m benchmarks --quick
+
+.venv/.bench: .venv/.ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	touch $@
 
 .venv/.ready: pyproject.toml constraints.txt integrations/langchain_agent/pyproject.toml
 	$(PYTHON) -m venv .venv

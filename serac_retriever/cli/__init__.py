@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 
 from serac_retriever import __version__
-from serac_retriever.cli import answers, doctor, edits, train
+from serac_retriever.cli import answers, bench, doctor, edits, train
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Patch what a LangChain application says, in seconds, without touching its model.",
 )
-for part in (edits.app, answers.app, doctor.app):
+for part in (edits.app, answers.app, bench.app, doctor.app):
     app.registered_commands += part.registered_commands
 app.add_typer(train.app, name="train")
 

@@ -65,8 +65,10 @@ class LateInteractionScope(ScopeClassifier):
     def score_pairs(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the probability that each query is in its candidate's scope."""
         scores = np.zeros(len(pairs))
-        near = np.flatnonzero(self.glances(pairs) >= 0) if self.glance else np.arange(len(pairs))
-        if len(near):
+        near = [*range(len(pairs))]
+        if self.glance:
+            near = np.flatnonzero(self.glances(pairs) >= 0).tolist()
+        if near:
             texts = [(pairs[place][0], pairs[place][1].edit.prompt) for place in near]
             logits = self.logits(texts) / self.temperature + self.bias
             scores[near] = np.exp(-np.logaddexp(0, -logits))
