@@ -130,7 +130,8 @@ def evaluate_suite(
     threshold: Threshold = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates a query.")] = 8,
     task: Annotated[
-        Literal["qa", "qa-hard", "near-misses", "counterfact", "growth", "fc", "convsent"] | None,
+        Literal["qa", "qa-hard", "near-misses", "counterfact", "growth", "fc", "convsent", "reader"]
+        | None,
         typer.Option(rich_help_panel=TASK, help="Run a task of the paper instead of a suite."),
     ] = None,
     data: Annotated[
@@ -141,6 +142,12 @@ def evaluate_suite(
         int | None,
         typer.Option(min=1, rich_help_panel=TASK, help="Only so many edits of each file."),
     ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines", rich_help_panel=TASK, help="Measure the baselines too (qa and fc)."
+        ),
+    ] = False,
 ) -> None:
     """Measure edit success, drawdown, recall and latency of the real gate: a suite, or a task."""
     from serac_retriever.evaluation import evaluate, run_task
@@ -152,6 +159,8 @@ def evaluate_suite(
         raise typer.BadParameter("Expected the folder of the public sets.", param_hint="--data")
     if task and (format or edits != "all"):
         raise typer.BadParameter("A task knows its data: drop --format and --edits.")
+    if baselines and not task:
+        raise typer.BadParameter("Baselines are a task's: give --task.", param_hint="--baselines")
     if edits != "all" and not edits.isdecimal():
         raise typer.BadParameter(f"Expected a number or all, got {edits!r}.", param_hint="--edits")
     parts: dict[str, Any] = {
@@ -161,7 +170,7 @@ def evaluate_suite(
         "progress": True,
     }
     if task and data:
-        show.task(run_task(task, data, limit=limit, **parts))
+        show.task(run_task(task, data, limit=limit, baselines=baselines, **parts))
     elif file:
         size = None if edits == "all" else int(edits)
         show.report(evaluate(read_suite(file, format), size, **parts))

@@ -200,7 +200,8 @@ class Show:
             self.json([result.model_dump(mode="json") for result in results])
             return
         for result in results:
-            table = _table("figure", "value", "95 % interval", "queries", title=result.setting)
+            title = f"{result.setting}: {result.system}"
+            table = _table("figure", "value", "95 % interval", "queries", title=title)
             for name, figure in result.figures.items():
                 row = (_share(figure.value), _interval(figure.interval), str(figure.queries))
                 table.add_row(name, *row)

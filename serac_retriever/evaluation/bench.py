@@ -10,8 +10,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-import numpy as np
-import numpy.typing as npt
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -22,12 +20,19 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from serac_retriever.counterfactual import Reader
 from serac_retriever.edit import Candidate, Edit
 from serac_retriever.errors import ConfigError
-from serac_retriever.evaluation.metrics import Interval, changed, interval, share, succeeded
+from serac_retriever.evaluation.metrics import (
+    Interval,
+    bootstrap,
+    changed,
+    interval,
+    share,
+    succeeded,
+)
 from serac_retriever.gate import Serac
 from serac_retriever.memory import EditMemory
-from serac_retriever.models.encoder import encoder_id
 from serac_retriever.scope import LateInteractionScope, ScopeClassifier
 
+OURS = "SERAC"
 MARKER = "\ue000 the base's own answer"  # a private-use character: no counterfactual says it
 BATCH = 32  # queries decided together, where no latency is measured
 
@@ -53,6 +58,7 @@ class Outcome(NamedTuple):
         before: What the base answers: of several recorded answers any counts.
         answer: What the gate answered.
         retrieved: Ids of the edits that were retrieved.
+        score: The best one's score, in [0, 1].
         ms: Milliseconds to the answer; a batch's are shared equally by its queries.
         embedding_ms: Of these, embedding.
     """
@@ -64,6 +70,7 @@ class Outcome(NamedTuple):
     before: tuple[str, ...]
     answer: str = ""
     retrieved: frozenset[str] = frozenset()
+    score: float = 0.0
     ms: float = 0.0
     embedding_ms: float = 0.0
 
@@ -97,6 +104,7 @@ class Bench:
             example's recorded answer; else a marker that nothing else says.
         batch: Queries decided together; 1 measures the latency of a single answer.
         progress: Show a progress bar on stderr.
+        system: What it is called in results.
     """
 
     scope: ScopeClassifier = field(default_factory=default_scope)
@@ -107,11 +115,16 @@ class Bench:
     base: Mapping[str, str] = field(default_factory=dict)
     batch: int = BATCH
     progress: bool = False
+    system: str = OURS
 
     @property
     def limit(self) -> float:
         """The threshold that holds."""
         return self.scope.threshold if self.threshold is None else self.threshold
+
+    def affordable(self, groups: Sequence[Sequence[Edit]]) -> Sequence[Sequence[Edit]]:
+        """Return the groups that are measured: all of them."""
+        return groups
 
     def ask(
         self, groups: Sequence[Sequence[Edit]], filler: Sequence[Edit] = (), label: str = "Asking"
@@ -129,7 +142,7 @@ class Bench:
             asking = bar.add_task(label, total=total)
             for group in groups:
                 with self._gate([*group, *filler]) as chain:
-                    queries = [*self._queries(group)]
+                    queries = [*self.queries(group)]
                     for start in range(0, len(queries), self.batch):
                         part = queries[start : start + self.batch]
                         outcomes += _answered(chain, part)
@@ -162,7 +175,7 @@ class Bench:
             for stored in (name, f"{name}-inactive"):
                 client.delete_collection(stored)
 
-    def _queries(self, edits: Iterable[Edit]) -> Iterator[Outcome]:
+    def queries(self, edits: Iterable[Edit]) -> Iterator[Outcome]:
         """Yield each query as an outcome that has no answer yet."""
         for edit in edits:
             for example in edit.in_scope:
@@ -206,7 +219,11 @@ def by_tag(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
 
 
 class Figure(BaseModel):
-    """A share with its exact 95 % interval, and how many queries it rests on."""
+    """A share with its 95 % interval, and how many queries it rests on.
+
+    The interval is exact where no edit has two of the queries; else, and where the share is
+    neither 0 nor 1, edits are resampled (:func:`bootstrap`).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -215,10 +232,15 @@ class Figure(BaseModel):
     queries: int
 
     @classmethod
-    def of(cls, outcomes: Iterable[bool]) -> Figure:
-        """Return the share of true outcomes as a figure."""
+    def of(cls, outcomes: Iterable[bool], edits: Iterable[str] = ()) -> Figure:
+        """Return the share of true outcomes as a figure; ``edits`` tells whose queries they are."""
         found = [*outcomes]
-        return cls(value=share(found), interval=interval(found), queries=len(found))
+        by_edit: dict[str, list[float]] = defaultdict(list)
+        for one, edit in zip(found, edits, strict=False):
+            by_edit[edit].append(one)
+        alike = 0 < len(by_edit) < len(found) and len({*found}) == 2
+        limits = bootstrap(by_edit.values()) if alike else interval(found)
+        return cls(value=share(found), interval=limits, queries=len(found))
 
 
 class TaskResult(BaseModel):
@@ -227,6 +249,7 @@ class TaskResult(BaseModel):
     Attributes:
         task: Its name, as ``serac eval --task`` takes it.
         setting: On what data, with how many edits at once.
+        system: What was measured: ours, or a baseline.
         edits: Edits in memory at once; None where a figure needs no memory.
         groups: How often so many were loaded.
         k: How many were retrieved.
@@ -244,6 +267,7 @@ class TaskResult(BaseModel):
     k: int
     threshold: float
     figures: dict[str, Figure]
+    system: str = OURS
 
 
 def figures_of(outcomes: Sequence[Outcome], k: int) -> dict[str, Figure]:
@@ -256,31 +280,12 @@ def figures_of(outcomes: Sequence[Outcome], k: int) -> dict[str, Figure]:
             if tag == "all" or len(tags) > 2:  # of one kind only, all says it
                 label = name if tag == "all" else f"{name}, {tag}"
                 figures[label] = Figure.of(
-                    one.succeeded if one.wanted else one.changed for one in found
+                    (one.succeeded if one.wanted else one.changed for one in found),
+                    (one.edit for one in found),
                 )
-    if inside:
+    if any(one.retrieved for one in inside["all"]):
         figures[f"recall@{k}"] = Figure.of(one.recalled for one in inside["all"])
     return figures
-
-
-class Remembered(Embeddings):
-    """Embeds each text once: several measurements ask the same queries of other memories."""
-
-    def __init__(self, embeddings: Embeddings) -> None:
-        self.embeddings = embeddings
-        self.encoder_id = encoder_id(embeddings)
-        self._vectors: dict[str, npt.NDArray[np.float32]] = {}
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts, those never seen before in one call."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        found = self.embeddings.embed_documents(new) if new else []
-        self._vectors.update(zip(new, np.asarray(found, dtype=np.float32), strict=True))
-        return [self._vectors[text].tolist() for text in texts]
-
-    def embed_query(self, text: str) -> list[float]:
-        """Embed one text."""
-        return self.embed_documents([text])[0]
 
 
 def _answered(chain: Serac, asked: Sequence[Outcome]) -> list[Outcome]:
@@ -298,6 +303,7 @@ def _answered(chain: Serac, asked: Sequence[Outcome]) -> list[Outcome]:
         one._replace(
             answer=answer,
             retrieved=frozenset(candidate.edit.id for candidate in step.candidates),
+            score=max((candidate.score or 0.0 for candidate in step.candidates), default=0.0),
             ms=spent / len(asked),
             embedding_ms=step.embedding_ms / len(asked),
         )

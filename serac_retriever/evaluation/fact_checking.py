@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from langchain_core.runnables import Runnable
 
 from serac_retriever.counterfactual import given_to
 from serac_retriever.edit import Edit, Example
-from serac_retriever.evaluation.bench import Bench, Figure, TaskResult, figures_of, grouped
+from serac_retriever.evaluation.bench import (
+    OURS,
+    Bench,
+    Figure,
+    Outcome,
+    TaskResult,
+    figures_of,
+    grouped,
+)
 from serac_retriever.evaluation.metrics import succeeded
 from serac_retriever.evaluation.queries import neighbours
 from serac_retriever.models.encoder import packaged_encoder
@@ -40,38 +52,66 @@ def fact_checking(bench: Bench, data: Path, limit: int | None = None) -> Iterato
 
     The other half of the file gives the claims out of scope.
     """
-    public = Public(data, data)
-    base = train_claims(public.suite("claims"))
-    held_out = public.suite("claims", held_out=True)
+    for name, checked in claim_sets(data, limit).items():
+        yield from measured(name, checked, bench)
+
+
+class ClaimSet(NamedTuple):
+    """One file's evidence and claims.
+
+    Attributes:
+        suite: All evidence, with its claims in scope.
+        loaded: The half that is in memory (:func:`split`).
+        base: What the base says of each claim.
+    """
+
+    suite: list[Edit]
+    loaded: list[Edit]
+    base: Mapping[str, str]
+
+
+@lru_cache(maxsize=1)  # reading 12,000 claims takes a minute
+def claim_classifier(data: Path) -> ClaimClassifier:
+    """Return the base: a claim-only classifier, of the claims that are not held out."""
+    return train_claims(Public(data, data).suite("claims"))
+
+
+@lru_cache(maxsize=1)
+def claim_sets(data: Path, limit: int | None) -> dict[str, ClaimSet]:
+    """Return the three files."""
+    held_out = Public(data, data).suite("claims", held_out=True)
     sets = {
         "FEVER, held out": [e for e in held_out if e.id.startswith("fever")],
         "Fool Me Twice, held out": [e for e in held_out if e.id.startswith("fool")],
         "Fever-Symmetric": read_suite(data / SYMMETRIC, "fever"),
     }
-    for name, suite in sets.items():
-        yield from measured(name, suite[:limit], base, bench)
+    found = {}
+    for name, edits in sets.items():
+        suite = edits[:limit]
+        asked = (example for edit in suite for example in (*edit.in_scope, *edit.out_of_scope))
+        claims = [*dict.fromkeys(example.query for example in asked)]
+        answers = claim_classifier(data).answers(claims)
+        found[name] = ClaimSet(suite, split(suite), dict(zip(claims, answers, strict=True)))
+    return found
 
 
-def measured(
-    name: str, suite: Sequence[Edit], base: ClaimClassifier, bench: Bench
-) -> Iterator[TaskResult]:
+def measured(name: str, checked: ClaimSet, bench: Bench) -> Iterator[TaskResult]:
     """Yield what one file's evidence and claims give: verdicts, then both end-to-end settings."""
-    asked = (example for edit in suite for example in (*edit.in_scope, *edit.out_of_scope))
-    claims = [*dict.fromkeys(example.query for example in asked)]
-    bench = replace(bench, base=dict(zip(claims, base.answers(claims), strict=True)))
-    yield TaskResult(
-        task="fc",
-        setting=f"{name}, verdicts",
-        edits=None,
-        groups=0,
-        k=bench.k,
-        threshold=bench.limit,
-        figures=verdicts(suite, bench),
-    )
-    loaded = split(suite)
+    bench = replace(bench, base=checked.base)
+    if bench.system == OURS:
+        yield TaskResult(
+            task="fc",
+            setting=f"{name}, verdicts",
+            edits=None,
+            groups=0,
+            k=bench.k,
+            threshold=bench.limit,
+            figures=verdicts(checked.suite, bench),
+        )
+    loaded = checked.loaded
     for size in sorted({min(PAPER, len(loaded)), len(loaded)}):
         groups = grouped(loaded, size)
-        outcomes = bench.ask(groups, label=f"fc, {name}, {size} edits")
+        outcomes = bench.ask(groups, label=f"fc, {name}, {bench.system}, {size} edits")
         wrong = [o for o in outcomes if o.wanted and not succeeded(o.before[0], o.wanted)]
         yield TaskResult(
             task="fc",
@@ -82,25 +122,41 @@ def measured(
             threshold=bench.limit,
             figures={
                 **figures_of(outcomes, bench.k),
-                "edit success, base wrong": Figure.of(one.succeeded for one in wrong),
+                "edit success, base wrong": Figure.of(
+                    (one.succeeded for one in wrong), (one.edit for one in wrong)
+                ),
             },
+            system=bench.system,
         )
 
 
 def verdicts(suite: Sequence[Edit], bench: Bench) -> dict[str, Figure]:
     """Return how often the verdict is right, by the counterfactual model and by the base alone."""
-    asked = [(edit, example) for edit in suite for example in edit.in_scope]
-    given = [given_to(example.query, example.query, (edit,)) for edit, example in asked]
-    answers = [text_of(answer) for answer in bench.counterfactual.batch([*given])]
-    pairs = [*zip(asked, answers, strict=True)]
+    read = read_with(bench.counterfactual, suite)
+    whose = [one.edit for one in read]
     return {
-        "verdict, right edit": Figure.of(
-            succeeded(answer, example.answers) for (_, example), answer in pairs
-        ),
+        "verdict, right edit": Figure.of((one.succeeded for one in read), whose),
         "verdict, base alone": Figure.of(
-            succeeded(bench.base[example.query], example.answers) for _, example in asked
+            (succeeded(bench.base[one.query], one.wanted) for one in read), whose
         ),
     }
+
+
+def read_with(model: Runnable[Any, Any], suite: Sequence[Edit]) -> list[Outcome]:
+    """Return what a counterfactual model answers to each in-scope query, given its own edit."""
+    asked = [(edit, example) for edit in suite for example in edit.in_scope]
+    answers = model.batch([given_to(e.query, e.query, (edit,)) for edit, e in asked])
+    return [
+        Outcome(
+            example.query,
+            edit.id,
+            example.tag or "untagged",
+            example.answers or (edit.target,),
+            (),
+            text_of(answer),
+        )
+        for (edit, example), answer in zip(asked, answers, strict=True)
+    ]
 
 
 def split(suite: Sequence[Edit], seed: int = 0) -> list[Edit]:

@@ -11,6 +11,7 @@ import numpy as np
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 Interval = tuple[float, float] | None
 VERDICTS = {"yes": True, "true": True, "no": False, "false": False}
+RESAMPLES = 2000
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -86,6 +87,28 @@ def interval(outcomes: Sequence[bool], confidence: float = 0.95) -> Interval:
         return None
     found = binomtest(sum(outcomes), len(outcomes)).proportion_ci(confidence, method="exact")
     return float(found.low), float(found.high)
+
+
+def bootstrap(by_edit: Iterable[Sequence[float]], seed: int = 0) -> Interval:
+    """Return the 95 % percentile interval of a mean; edits are resampled, with all their queries.
+
+    Queries of one edit are alike, so that an exact interval over queries would be too narrow.
+
+    Args:
+        by_edit: Each edit's values; edits without any are left out.
+        seed: Of the draws.
+
+    Example:
+        >>> bootstrap([[1.0, 1.0], [1.0]])
+        (1.0, 1.0)
+    """
+    found = [(sum(values), len(values)) for values in by_edit if values]
+    if not found:
+        return None
+    drawn = np.random.default_rng(seed).integers(len(found), size=(RESAMPLES, len(found)))
+    sums, counts = np.array(found).T
+    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

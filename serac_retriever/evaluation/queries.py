@@ -13,9 +13,11 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from serac_retriever.edit import Edit, Example
+from serac_retriever.evaluation.bench import progress_bar
 from serac_retriever.evaluation.metrics import is_match
 from serac_retriever.suites.facts import _GRAMMAR, _key, _Relations, zsre
 from serac_retriever.training.examples import negated, other_number
+from serac_retriever.training.verdicts import CHECKS, DENIALS
 
 Rows = list[dict[str, Any]]
 OTHER_RELATIONS = 60  # of which the one closest to the prompt is asked
@@ -71,7 +73,12 @@ class ZsreQueries:
         self._edited = {subject_of(edit): key_of(edit) for edit in self.edits}
 
     def near_misses(
-        self, edits: Sequence[Edit], embeddings: Embeddings, seed: int = 0
+        self,
+        edits: Sequence[Edit],
+        embeddings: Embeddings,
+        seed: int = 0,
+        *,
+        progress: bool = False,
     ) -> list[Edit]:
         """Return the edits with near misses in place of their out-of-scope queries.
 
@@ -86,7 +93,7 @@ class ZsreQueries:
         """
         rng = random.Random(seed)  # noqa: S311  (a draw, not a secret)
         banks = self._banks(edits, rng)
-        closest = _closest(edits, banks, embeddings)
+        closest = _closest(edits, banks, embeddings, progress)
         made = []
         for edit, near in zip(edits, closest, strict=True):
             found = [*self._other_subjects(edit, rng)]
@@ -154,17 +161,41 @@ class ZsreQueries:
         ``portability`` questions are not used: each asks for another fact, which the edit
         does not hold.
         """
-        row = self.rows[edit.prompt, edit.target]
         made = [("true", f"True or False: {edit.prompt} {edit.target}", "True")]
-        wrong = (answer for answer in (row["pred"], *row["answers"]) if answer.strip())
-        former = next((a for a in wrong if not is_match(a, [edit.target])), None)
-        if former is not None:
+        if (former := self.former(edit)) is not None:
             made.append(("false", f"True or False: {edit.prompt} {former}", "False"))
         if (indirect := embedded(edit.prompt, subject_of(edit))) is not None:
             made.append(("indirect", f"I need to know {indirect}.", edit.target))
         if (words := keywords(edit.prompt, subject_of(edit))) is not None:
             made.append(("keywords", words, edit.target))
         return tuple(Example(query=query, answer=answer, tag=tag) for tag, query, answer in made)
+
+    def former(self, edit: Edit) -> str | None:
+        """Return what the paper's base said before the edit, else the true answer; a wrong one."""
+        row = self.rows[edit.prompt, edit.target]
+        wrong = (answer for answer in (row["pred"], *row["answers"]) if answer.strip())
+        return next((answer for answer in wrong if not is_match(answer, [edit.target])), None)
+
+    def checks(self, edit: Edit, rng: random.Random) -> tuple[Example, ...]:
+        """Return checks of an edit's answer and of the former one, each in a frame drawn.
+
+        ``template``: of the prompt ("True or False: question answer" and its like).
+        ``paraphrased``: of its paraphrase. ``negated``: of the prompt, denied ("Is it wrong to
+        answer ...").
+        """
+        given = [(edit.target, True), (self.former(edit), False)]
+        asked = [("template", CHECKS, edit.prompt), ("negated", DENIALS, edit.prompt)]
+        asked += [("paraphrased", CHECKS, e.query) for e in edit.in_scope]
+        return tuple(
+            Example(
+                query=rng.choice(frames).format(question=question.strip(), answer=answer),
+                answer=str(right != (tag == "negated")),
+                tag=tag,
+            )
+            for tag, frames, question in asked
+            for answer, right in given
+            if answer is not None
+        )
 
 
 def neighbours(
@@ -236,14 +267,15 @@ def key_of(edit: Edit) -> frozenset[str]:
 
 
 def _closest(
-    edits: Sequence[Edit], banks: Sequence[Sequence[str]], embeddings: Embeddings
+    edits: Sequence[Edit], banks: Sequence[Sequence[str]], embeddings: Embeddings, progress: bool
 ) -> list[str | None]:
     prompts = embeddings.embed_documents([edit.prompt for edit in edits])
     found: list[str | None] = []
-    for prompt, bank in zip(prompts, banks, strict=True):
-        if not bank:
-            found.append(None)
-            continue
-        similar = np.asarray(embeddings.embed_documents([*bank])) @ np.asarray(prompt)
-        found.append(bank[int(similar.argmax())])
+    with progress_bar(progress) as bar:
+        for prompt, bank in bar.track([*zip(prompts, banks, strict=True)], description="Banks"):
+            if not bank:
+                found.append(None)
+                continue
+            similar = np.asarray(embeddings.embed_documents([*bank])) @ np.asarray(prompt)
+            found.append(bank[int(similar.argmax())])
     return found

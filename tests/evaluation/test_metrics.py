@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serac_retriever.evaluation.bench import Figure
 from serac_retriever.evaluation.metrics import (
+    bootstrap,
     changed,
     interval,
     is_match,
@@ -67,3 +69,21 @@ def test_no_outcomes_have_no_share_and_no_interval() -> None:
 
 def test_percentiles_are_median_and_95th() -> None:
     assert percentiles(list(range(101))) == {"p50": 50, "p95": 95}
+
+
+def test_the_bootstrap_resamples_edits_with_all_their_queries() -> None:
+    assert bootstrap([[0.0] * 50, [1.0] * 50]) == (0.0, 1.0)
+    low, high = bootstrap([[0.0], [1.0]] * 50) or (1.0, 0.0)
+    assert 0.3 < low < 0.5 < high < 0.7
+    assert bootstrap([]) is None
+
+
+def test_queries_of_one_edit_widen_a_figures_interval() -> None:
+    found = [True, True, False, False] * 10
+    alone = Figure.of(found, [str(place) for place in range(40)])
+    alike = Figure.of(found, [str(place // 2) for place in range(40)])
+    assert alone.interval == Figure.of(found).interval == interval(found)
+    assert alike.interval is not None
+    assert alone.interval is not None
+    assert alike.interval[1] - alike.interval[0] > alone.interval[1] - alone.interval[0]
+    assert Figure.of([True] * 4, ["a", "a", "b", "b"]).interval == interval([True] * 4)

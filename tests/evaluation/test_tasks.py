@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ def values(result: TaskResult) -> dict[str, float | None]:
 
 
 def test_a_task_gives_a_result_for_each_setting_with_intervals_and_counts(data: Path) -> None:
-    ten, every = run_task("qa", data, threshold=0.0)  # everything fires
+    scope = EmbeddingScope.packaged()
+    ten, every = run_task("qa", data, threshold=0.0, scope=scope)  # everything fires
     assert (ten.edits, ten.groups, every.edits) == (10, 1, 12)
     assert values(every) == {"edit success": 1.0, "drawdown": 1.0, "recall@8": 1.0}
     figure = every.figures["edit success"]
@@ -263,6 +265,52 @@ def test_evidence_that_contradicts_is_not_in_memory_together() -> None:
         assert not {"It is red.", "It is blue."} <= chosen
 
 
+# -- baselines and the reader alone --------------------------------------------------------
+
+
+def test_baselines_are_told_beside_ours_on_the_same_queries(data: Path) -> None:
+    results = run_task("qa", data, baselines=True)
+    systems = {"SERAC", "no edit", "LU", "cosine gate", "RP", "full scan"}
+    assert {(r.system, r.edits) for r in results} == {(s, n) for s in systems for n in (10, 12)}
+    assert {r.figures["edit success"].queries for r in results if r.edits == 12} == {12}
+    told = {r.system: values(r) for r in results if r.edits == 12}
+    assert told["no edit"]["edit success"] == told["no edit"]["drawdown"] == 0.0
+    assert told["RP"]["edit success"] == told["RP"]["drawdown"] == 1.0  # all is answered
+
+
+def test_fact_checking_has_its_own_baselines(data: Path) -> None:
+    results = run_task("fc", data, baselines=True, counterfactual=READER)
+    assert {r.system for r in results} == {"SERAC", "no edit", "LU", "cosine gate", "RP", "FT"}
+    tuned = next(r for r in results if r.system == "FT")
+    assert "edit success, base wrong" in tuned.figures
+    assert not any(name.startswith("recall") for name in tuned.figures)  # it retrieves nothing
+    assert {r.system for r in results if r.edits is None} == {"SERAC"}
+
+
+def test_only_two_tasks_have_baselines(data: Path) -> None:
+    with pytest.raises(ConfigError, match="'qa', 'fc'"):
+        run_task("growth", data, baselines=True)
+
+
+def test_the_reader_is_measured_with_the_right_edit_given(data: Path) -> None:
+    [result] = run_task("reader", data, counterfactual=READER, threshold=1.0)
+    found = values(result)
+    assert result.edits is None
+    assert found["answer"] == 1.0
+    assert result.figures["true or false, template"].queries == 24
+    kinds = [result.figures[f"true or false, {kind}"] for kind in ("paraphrased", "negated")]
+    both = result.figures["true or false, paraphrased or negated"]
+    assert both.queries == sum(kind.queries for kind in kinds) == 48
+
+
+def test_a_denial_of_the_right_answer_is_false() -> None:
+    source = ZsreQueries(ROWS, TRAIN)
+    edit = source.edits[0]
+    for check in source.checks(edit, random.Random(0)):
+        right = edit.target in check.query
+        assert check.answers == (str(right != (check.tag == "negated")),)
+
+
 # -- the claim-only base -------------------------------------------------------------------
 
 WORDED = [
@@ -316,6 +364,7 @@ def test_eval_runs_a_task_and_prints_a_table_or_json(data: Path, tmp_path: Path)
         ["--task", "qa"],
         ["--task", "qa", "--data", ".", "--edits", "10"],
         ["--task", "chess", "--data", "."],
+        ["suite.jsonl", "--baselines"],
     ],
 )
 def test_a_suite_or_a_task_is_wanted_and_a_task_wants_its_data(
