@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,17 @@ from serac_retriever.evaluation.bench import (
     Outcome,
     TaskResult,
     by_tag,
+    default_scope,
     grouped,
 )
-from serac_retriever.scope import EmbeddingScope, ScopeClassifier
+from serac_retriever.evaluation.metrics import bootstrap
+from serac_retriever.scope import ScopeClassifier
 from serac_retriever.suites.stances import QUESTIONS
 
+FOLDER = Path("build/convsent")  # the two trained models
 FILE = "convsent/benchmark_Convsent_blender_val.json"
 TEMPLATE = "{prompt} {query}"  # the edit, "Topic: X; Sentiment: S", then the input
 MAX_TOKENS = 128
-RESAMPLES = 2000
 OPPOSITE = {"Positive": "Negative", "Negative": "Positive"}
 Replies = dict[str, dict[str, tuple[str, ...]]]
 Floats = npt.NDArray[np.float64]
@@ -89,25 +91,9 @@ def kl(base: Floats, edited: Floats) -> float:
     return float((np.exp(base) * (base - edited)).sum(axis=1).mean())
 
 
-def bootstrap(by_edit: Iterable[Sequence[float]], seed: int = 0) -> tuple[float, float] | None:
-    """Return the 95 % percentile interval of a mean; edits are resampled, with all their queries.
-
-    Example:
-        >>> bootstrap([[1.0, 1.0], [1.0]])
-        (1.0, 1.0)
-    """
-    found = [(sum(values), len(values)) for values in by_edit if values]
-    if not found:
-        return None
-    drawn = np.random.default_rng(seed).integers(len(found), size=(RESAMPLES, len(found)))
-    sums, counts = np.array(found).T
-    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), [2.5, 97.5])
-    return float(low), float(high)
-
-
 def convsent(
     data: Path,
-    folder: Path = Path("convsent"),
+    folder: Path = FOLDER,
     edits: int | None = 5,
     *,
     scope: ScopeClassifier | None = None,
@@ -166,7 +152,7 @@ def convsent(
             "between them. Train the one from the other."
         )
     bench = Bench(
-        scope=scope or EmbeddingScope.packaged(),
+        scope=scope or default_scope(),
         # "answers" with what the counterfactual model reads: its probabilities are taken below
         counterfactual=RunnableLambda(counterfactual.template.format_map),
         threshold=threshold,
@@ -186,7 +172,7 @@ def convsent(
     )
 
 
-def run_convsent(data: Path, folder: Path = Path("convsent"), **options: Any) -> list[TaskResult]:
+def run_convsent(data: Path, folder: Path = FOLDER, **options: Any) -> list[TaskResult]:
     """Return :func:`convsent` with 5 edits at once, as in the paper, and with all at once."""
     return [convsent(data, folder, edits, **options) for edits in (5, None)]
 

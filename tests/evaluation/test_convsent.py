@@ -13,7 +13,6 @@ from serac_retriever.errors import ConfigError, SuiteError
 from serac_retriever.evaluation.bench import TaskResult
 from serac_retriever.evaluation.convsent import (
     FILE,
-    bootstrap,
     convsent,
     kl,
     train_dialogue,
@@ -137,12 +136,3 @@ def test_kl_is_zero_only_where_nothing_changed() -> None:
     edited = np.log([[0.7, 0.2, 0.1], [0.8, 0.1, 0.1]])
     assert kl(base, base) == 0.0
     assert kl(base, edited) == pytest.approx((0.1 * np.log(1 / 8) + 0.8 * np.log(8)) / 2)
-
-
-def test_the_interval_resamples_edits_not_queries() -> None:
-    few = bootstrap([[0.0] * 50, [1.0] * 50])
-    many = bootstrap([[0.0], [1.0]] * 50)
-    assert few == (0.0, 1.0)
-    assert many is not None
-    assert 0.3 < many[0] < 0.5 < many[1] < 0.7
-    assert bootstrap([]) is None
