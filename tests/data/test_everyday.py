@@ -107,3 +107,14 @@ def test_no_text_is_in_scope_of_an_edit_and_a_near_miss_of_it(split: str) -> Non
     for row in rows(split):
         inside = {row["prompt"].lower(), *(x["query"].lower() for x in row["in_scope"])}
         assert not inside & {x["query"].lower() for x in row["out_of_scope"]}, row["id"]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_datasheet_counts_right(split: str) -> None:
+    sheet = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (cells,) = re.findall(rf"^\| `{split}\.jsonl` \|(.+)\|$", sheet, re.MULTILINE)
+    told = [int(cell.replace(",", "")) for cell in cells.split("|")]
+    found = rows(split)
+    queries = sum(len(row["in_scope"]) + len(row["out_of_scope"]) for row in found)
+    kinds = [len({row[name] for row in found}) for name in ("domain", "relation")]
+    assert told == [len(found), *kinds, queries]
