@@ -79,7 +79,7 @@ def curve(bench: Bench, edits: Sequence[Edit], source: str) -> Curve:
         classifier=bench.system,
         source=source,
         threshold=bench.limit,
-        auc=_auc(outcomes),
+        auc=area(outcomes),
         points=[(float(tried[i]), float(success[i]), float(drawdown[i])) for i in kept],
         figures=figures_of(under(outcomes, bench.limit), bench.k),
         hits={f"{b:g}": float(success[drawdown <= b].max(initial=0)) for b in BUDGETS},
@@ -151,21 +151,22 @@ def _above(ordered: npt.NDArray[np.float64], tried: npt.NDArray[np.float64]) -> 
     return len(ordered) - np.searchsorted(ordered, tried, "right")
 
 
-def _auc(outcomes: Sequence[Outcome]) -> Figure:
+def area(outcomes: Sequence[Outcome]) -> Figure:
+    """Return the AUC of queries' best scores, with an interval over edits."""
     if len({bool(one.wanted) for one in outcomes}) < 2:
         return Figure(value=None, interval=None, queries=len(outcomes))
     _, ranks = np.unique([one.score for one in outcomes], return_inverse=True)
     inside = np.array([bool(one.wanted) for one in outcomes])
     names, edits = np.unique([one.edit for one in outcomes], return_inverse=True)
 
-    def area(weights: npt.NDArray[Any]) -> float:
+    def under_curve(weights: npt.NDArray[Any]) -> float:
         """Return the area where each query counts so often: a resampled set needs no new sort."""
         hits, misses = (np.bincount(ranks, weights=weights * kind) for kind in (inside, ~inside))
         below = np.cumsum(misses) - misses / 2  # ties count half
         return float((hits * below).sum() / max(hits.sum() * misses.sum(), 1))
 
     drawn = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
-    areas = [area(np.bincount(rows, minlength=len(names))[edits]) for rows in drawn]
+    areas = [under_curve(np.bincount(rows, minlength=len(names))[edits]) for rows in drawn]
     low, high = np.percentile(areas, [2.5, 97.5])
-    value = area(np.ones(len(outcomes)))
+    value = under_curve(np.ones(len(outcomes)))
     return Figure(value=value, interval=(float(low), float(high)), queries=len(outcomes))

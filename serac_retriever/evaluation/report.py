@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import random
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -26,6 +27,7 @@ from rich.console import Console
 from serac_retriever.edit import Edit, Example
 from serac_retriever.errors import ConfigError, SuiteError
 from serac_retriever.evaluation import goals, written
+from serac_retriever.evaluation.adaptation import adaptation
 from serac_retriever.evaluation.bench import (
     Bench,
     TaskResult,
@@ -186,6 +188,7 @@ class Measurements:
             found[name] = Step(command, partial(self._task, name, rivals), ours)
         found["convsent"] = Step("serac eval --task convsent --data DATA", self._convsent, ours)
         alone = "make report"
+        found["adaptation"] = Step(alone, self._adaptation, ours)
         found["first page"] = Step(alone, self._first_page, ours)
         found["reliability"] = Step(alone, self._reliability, ours)
         for name, folder in {**PACKAGED, **self.classifiers}.items():
@@ -208,6 +211,12 @@ class Measurements:
 
     def _convsent(self) -> list[TaskResult]:
         return run_convsent(self.data, self.dialogue, scope=self.bench.scope, progress=True)
+
+    def _adaptation(self) -> list[TaskResult]:
+        everyday = read_suite(self.everyday / "dev.jsonl")
+        zsre = Public(self.data, self.everyday).suite("zsre", held_out=True)
+        with tempfile.TemporaryDirectory() as folder:
+            return adaptation(self.bench, everyday, zsre, Path(folder))
 
     def _first_page(self) -> list[TaskResult]:
         figures = figures_of(self.bench.ask([[FIRST_PAGE]]), self.bench.k)

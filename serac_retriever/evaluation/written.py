@@ -95,6 +95,7 @@ TITLES = {
     "fc": "Fact checking",
     "reader": "The reader alone",
     "convsent": "Dialogue sentiment",
+    "adaptation": "Adapted to a person's own edits",
     "first page": "The first page",
 }
 NOTES = {
@@ -111,6 +112,8 @@ NOTES = {
     "fills the memory.",
     "convsent": "Edit success is z_sent · z_topic, drawdown the KL divergence in nats. Base and "
     "counterfactual are small models trained from scratch on other topics.",
+    "adaptation": "Three people, each with a few domains of the Everyday set's dev split: half of "
+    "a domain's edits to adapt to, half to ask about. Threshold and calibration stay as they ship.",
     "reader": "Given the right edit, no gate. A template is \"True or False: question answer\" and "
     "its like.",
 }  # fmt: skip
