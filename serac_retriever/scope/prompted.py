@@ -10,6 +10,7 @@ from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, NoReturn, Self
 
 from langchain_core.prompts import ChatPromptTemplate
@@ -147,6 +148,8 @@ class PromptedScope(ScopeClassifier):
         no: The score of one that it says is not.
         timeout: Seconds that a call of the classifier waits for the model; None waits for ever.
             Later answers are kept for the next time.
+        pause: Seconds that the model is left alone after a call to which it gave no answer in
+            time: one that hangs holds up one query, not every query.
         max_concurrency: Questions put to the model at once, by all calls together.
         cache_size: Verdicts kept. They hold for one query and one version of an edit.
         prompt: Makes the question of ``{prompt}``, ``{target}`` and ``{query}``, in which
@@ -174,6 +177,7 @@ class PromptedScope(ScopeClassifier):
     yes: float = Field(default=0.99, ge=0, le=1)
     no: float = Field(default=0.01, ge=0, le=1)
     timeout: float | None = Field(default=5.0, gt=0)
+    pause: float = Field(default=30.0, ge=0)
     max_concurrency: int = Field(default=16, ge=1)
     cache_size: int = Field(default=10_000, ge=0)
     prompt: Runnable[Any, Any] = Field(default_factory=lambda: PROMPT, exclude=True)
@@ -181,6 +185,7 @@ class PromptedScope(ScopeClassifier):
     _judge: Runnable[Any, Any] = PrivateAttr()
     _known: _Verdicts = PrivateAttr(default_factory=_Verdicts)
     _workers: _Workers = PrivateAttr(default_factory=_Workers)
+    _resume: float = PrivateAttr(default=0.0)
 
     def __init__(
         self, llm: Runnable[Any, Any], first: ScopeClassifier | None = None, **fields: Any
@@ -225,12 +230,16 @@ class PromptedScope(ScopeClassifier):
     def _verdicts(self, asked: Mapping[Key, Pair]) -> dict[Key, bool]:
         """Return the verdicts that are known or come in time."""
         verdicts = self._known.of(asked)
+        if monotonic() < self._resume:
+            return verdicts
         futures = {
             key: self._workers.submit(partial(self._ask, *pair), self.max_concurrency)
             for key, pair in asked.items()
             if key not in verdicts
         }
         done, late = wait(futures.values(), self.timeout)
+        if late and not done:
+            self._resume = monotonic() + self.pause
         for future in late:
             future.cancel()  # what has not been asked yet never will be
         failed = [error for future in done if (error := future.exception())]

@@ -315,13 +315,23 @@ class TestWhenTheModelIsSlow:
         self, gate: Gate
     ) -> None:
         until(lambda: judges_at_work() == 0)  # another test's late ones
-        judged = scope(gate, timeout=0.05, max_concurrency=2)
+        judged = scope(gate, timeout=0.05, max_concurrency=2, pause=0)
         for number in range(5):
             assert judged.score_pairs(pairs(0.5, 0.5, 0.5, query=str(number))) == [0.5] * 3
         assert judges_at_work() == 2
         gate.opened.set()
         until(lambda: judges_at_work() == 0)  # and none when there is nothing to do
         assert len(told(judged)) == 2  # what nobody waited for any more was not asked
+
+    def test_one_that_hangs_holds_up_one_query_and_is_then_left_alone(self, gate: Gate) -> None:
+        judged = scope(gate, timeout=0.5, pause=2)
+        assert judged.score_pairs(one()) == [0.5]
+        begun = time.monotonic()
+        assert judged.score_pairs(pairs(0.5, query="another")) == [0.5]
+        assert time.monotonic() - begun < 0.4
+        assert len(told(judged)) == 1
+        gate.opened.set()
+        until(lambda: judged.score_pairs(pairs(0.5, query="another")) == [0.99])
 
     def test_it_does_not_keep_the_interpreter_from_exiting(self) -> None:
         code = """
