@@ -33,7 +33,7 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 @needs_data
 def test_zsre_is_answered_and_the_rest_left_alone(report: Report) -> None:
-    assert (report.edit_success or 0) >= 0.93  # 0.97 is wanted, and near misses are left alone
+    assert (report.edit_success or 0) >= 0.95  # 0.97 is wanted
     assert (report.drawdown["unrelated"] or 0) <= 0.005
     assert (report.drawdown["other_subject"] or 0) <= 0.02
     assert (report.drawdown["other_relation"] or 0) <= 0.03
