@@ -119,11 +119,10 @@ def traced(
     name: str, inputs: Sequence[Any], runs: Sequence[CallbackManagerForChainRun | None]
 ) -> Iterator[list[Any]]:
     """Show one step of a batch as a child run of each item; its results go into the list."""
-    managers = [run.get_child() if run is not None else None for run in runs]
     children = [
-        (place, manager.on_chain_start(None, inputs[place], name=name))
-        for place, manager in enumerate(managers)
-        if manager is not None and manager.handlers  # nobody listens: costs nothing
+        (place, run.get_child().on_chain_start(None, inputs[place], name=name))
+        for place, run in enumerate(runs)
+        if run is not None and run.inheritable_handlers  # nobody listens: costs nothing
     ]
     results: list[Any] = []
     try:

@@ -55,14 +55,14 @@ def edit_of(id: str, document: str | None, metadata: Mapping[str, Any] | None) -
     fields = {k: v for k, v in (metadata or {}).items() if k not in ("id", "prompt")}
     try:
         # with the types: 1 and True are equal, and not the same
-        return _edit_of(id, document, tuple((k, type(v), v) for k, v in fields.items()))
+        return _edit_of(id, document, frozenset((k, type(v), v) for k, v in fields.items()))
     except TypeError:  # a list, which other clients may write
         return _read(id, document, fields)
 
 
-@lru_cache(maxsize=4096)  # every query brings the same dozen records again
+@lru_cache(maxsize=4096)  # every query brings the same dozen again, their fields in any order
 def _edit_of(
-    id: str, document: str | None, fields: tuple[tuple[str, type, Any], ...]
+    id: str, document: str | None, fields: frozenset[tuple[str, type, Any]]
 ) -> Edit | Malformed:
     return _read(id, document, {name: value for name, _, value in fields})
 
