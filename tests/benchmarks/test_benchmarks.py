@@ -14,6 +14,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
+from benchmarks import scaling
 from benchmarks.clock import Profile, alternate, machine
 from benchmarks.ratios import QUICK, Row
 from benchmarks.texts import Pool, everyday, generated, queries_of
@@ -119,3 +120,13 @@ def test_a_quick_run_writes_the_keys_that_are_promised(
     }  # fmt: skip
     details = json.loads((tmp_path / "quick-details.json").read_text())
     assert {"far", "near", "batch", "profile", "load"} <= {*details}
+
+
+@pytest.mark.slow
+def test_several_gates_on_one_server_see_every_write_at_their_next_query(tmp_path: Path) -> None:
+    found = scaling.measure(tmp_path, edits=60, processes=2, seconds=1, writes=6)
+    assert found.writes >= 5
+    assert found.seen == 2 * found.writes
+    assert found.stored == found.expected == 60 + found.writes
+    assert {*found.per_s} == {1, 2}
+    assert all(rate > 0 for rate in found.per_s.values())
