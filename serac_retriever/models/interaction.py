@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serac_retriever.models import weights
-from serac_retriever.models.encoder import BATCH, PackagedEncoder, TokenStates, packaged_encoder
+from serac_retriever.models.encoder import PackagedEncoder, TokenStates, packaged_encoder
 
 Floats = npt.NDArray[np.float32]
 
@@ -53,27 +53,15 @@ class InteractionHead:
             tokens, (tokens, 2).
         """
         asked, told = self.encoder.token_states(queries), self.encoder.token_states(edits)
-        found: list[list[Floats]] = [[] for _ in queries]
-        # pairs of like length together: little padding
-        order = sorted(range(len(asked)), key=lambda i: (len(told[i]), len(asked[i])))
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            query, query_mask = _padded([asked[row] for row in rows])
-            edit, edit_mask = _padded([told[row] for row in rows])
-            inputs = {"query": query, "query_mask": query_mask}
-            inputs |= {"edit": edit, "edit_mask": edit_mask}
-            outputs = self._session.run(None, inputs)
-            for place, row in enumerate(rows):
-                found[row] = [outputs[0][place]]
-                found[row] += [output[place, : len(told[row])] for output in outputs[1:]]
-        return found
+        return [self._read(query, edit) for query, edit in zip(asked, told, strict=True)]
 
+    def _read(self, query: TokenStates, edit: TokenStates) -> list[Floats]:
+        """Read one pair: a batch is hardly faster, and a pair's score must not hang on the others.
 
-def _padded(states: Sequence[TokenStates]) -> tuple[Floats, Floats]:
-    longest = max(len(one) for one in states)
-    padded = np.zeros((len(states), longest, states[0].shape[1]), dtype=np.float32)
-    mask = np.zeros((len(states), longest), dtype=np.float32)
-    for row, one in enumerate(states):
-        padded[row, : len(one)] = one
-        mask[row, : len(one)] = 1
-    return padded, mask
+        The scope head rounds a tensor's numbers by the tensor's own range.
+        """
+        inputs = {}
+        for side, states in (("query", query), ("edit", edit)):
+            inputs[side] = states[None].astype(np.float32)
+            inputs[f"{side}_mask"] = np.ones((1, len(states)), dtype=np.float32)
+        return [output[0] for output in self._session.run(None, inputs)]

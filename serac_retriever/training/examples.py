@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -243,29 +243,80 @@ def subject_swaps(suite: Sequence[Edit], rng: random.Random) -> Iterator[Pair]:
                 yield Pair(edit.prompt, swapped, False, "other_subject")
 
 
+def reworded(suite: Sequence[Edit], rng: random.Random, each: int = 3) -> Iterator[Pair]:
+    """Yield, for edits that name their subject, other wordings that the suite has for its prompt.
+
+    Bulk for suites of few paraphrases. Two wordings ask the same where one edit has both, the
+    second as its paraphrase or asked of another subject; since many are vague ("X plays"), the
+    second must have been answered elsewhere as this edit is.
+    """
+    wordings, answers = _wordings(suite)
+    for edit in suite:
+        if (form := _form(edit)) is None or not wordings[form]:
+            continue
+        answer = edit.target.lower()
+        drawn = dict.fromkeys(rng.choices(wordings[form], k=each))  # the usual ones more often
+        for other in drawn:
+            if answer in answers[other]:
+                yield Pair(edit.prompt, other.replace("{}", _subject(edit) or ""), True, "reworded")
+
+
 def relation_swaps(suite: Sequence[Edit], rng: random.Random, each: int = 2) -> Iterator[Pair]:
     """Yield, for edits that name their subject, other edits' questions asked of that subject.
 
-    Two questions count as other relations when no answer of the suite answers both: whether
-    "X works as" and "the profession of X is" differ cannot be told from their words.
+    Two questions count as other relations when no answer of the suite answers both, and no edit
+    has both: whether "X works as" and "the profession of X is" differ cannot be told from their
+    words.
     """
-    asked: dict[str, list[Edit]] = defaultdict(list)
+    wordings, answers = _wordings(suite)
+    often = Counter(_form(edit) for edit in suite)
+    forms = sorted(form for form in answers if often[form] >= 15)
     for edit in suite:
-        if (subject := _subject(edit)) is not None:
-            asked[edit.prompt.replace(subject, "{}")].append(edit)
-    common = {form: {e.target.lower() for e in edits} for form, edits in asked.items()
-              if len(edits) >= 15}  # fmt: skip
-    forms = sorted(common)
-    for edit in suite:
-        subject = _subject(edit)
-        form = subject and edit.prompt.replace(subject, "{}")
-        if subject is None or form not in common:
+        form, subject = _form(edit), _subject(edit)
+        if form is None or subject is None or often[form] < 15:
             continue
+        same = {form, *wordings[form]}
         others = [
-            o for o in rng.sample(forms, min(12, len(forms))) if common[o].isdisjoint(common[form])
+            other
+            for other in rng.sample(forms, min(12, len(forms)))
+            if answers[other].isdisjoint(answers[form]) and other not in same
         ]
         for other in others[:each]:
             yield Pair(edit.prompt, other.replace("{}", subject), False, "other_relation")
+
+
+def _wordings(suite: Sequence[Edit]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """Return, for each form of prompt, the forms that ask the same, and what answers it."""
+    answers: dict[str, set[str]] = defaultdict(set)
+    for edit in suite:
+        if (form := _form(edit)) is not None:
+            answers[form].add(edit.target.lower())
+    ends = sorted((tuple(form.split("{}")) for form in answers if form.count("{}") == 1),
+                  key=lambda parts: -sum(map(len, parts)))  # fmt: skip
+    wordings: dict[str, list[str]] = defaultdict(list)
+    for edit in suite:
+        form, subject = _form(edit), _subject(edit)
+        if form is None or subject is None:
+            continue
+        same = [e.query.replace(subject, "{}") for e in edit.in_scope if subject in e.query]
+        for example in edit.out_of_scope:
+            if example.tag == "other_subject":
+                asked = example.query
+                like = next(
+                    (p for p in ends if asked.startswith(p[0]) and asked.endswith(p[1])), ()
+                )
+                same += ["{}".join(like)] if like else []
+        for other in same:
+            if other != form:
+                wordings[form].append(other)
+                wordings[other].append(form)
+    return wordings, answers
+
+
+def _form(edit: Edit) -> str | None:
+    """Return an edit's prompt with its subject left out: "The mother tongue of {} is"."""
+    subject = _subject(edit)
+    return None if subject is None else edit.prompt.replace(subject, "{}")
 
 
 def negations(suite: Iterable[Edit], rng: random.Random, share: float = 0.3) -> Iterator[Pair]:

@@ -154,12 +154,11 @@ def store_as_int8(model: Any) -> None:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < SMALL:
             continue
-        name, blocks = tensor.name, values.reshape(-1, BLOCK)
-        scale = np.abs(blocks).max(axis=1, keepdims=True) / 127
-        scale[scale == 0] = 1
+        name = tensor.name
+        blocks, scale = _in_blocks(values)
         constants = {
-            f"{name}.int8": np.round(blocks / scale).astype(np.int8),
-            f"{name}.scale": scale.astype(np.float32),
+            f"{name}.int8": blocks.astype(np.int8),
+            f"{name}.scale": scale,
             f"{name}.shape": np.array(values.shape, dtype=np.int64),
         }
         graph.initializer.remove(tensor)
@@ -171,6 +170,34 @@ def store_as_int8(model: Any) -> None:
         ]
     for node in reversed(restoring):
         graph.node.insert(0, node)
+
+
+def round_as_stored(module: Any) -> Any:
+    """Round a PyTorch module's large weights, in place, to what :func:`store_as_int8` keeps.
+
+    So that a head is trained on the token states that it will be served. The exporter stores the
+    transpose of a linear layer's weights.
+    """
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.Linear | torch.nn.Embedding):
+            turned = isinstance(part, torch.nn.Linear)
+            weight = part.weight.detach().float()
+            values = (weight.T if turned else weight).contiguous().numpy()
+            if values.size >= SMALL:
+                blocks, scale = _in_blocks(values)
+                kept = torch.from_numpy((blocks * scale).reshape(values.shape))
+                part.weight.data.copy_(kept.T if turned else kept)
+    return module
+
+
+def _in_blocks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whole numbers from -127 to 127 in rows of :data:`BLOCK`, and the rows' scales."""
+    blocks = values.reshape(-1, BLOCK)
+    scale = np.abs(blocks).max(axis=1, keepdims=True) / 127
+    scale[scale == 0] = 1
+    return np.round(blocks / scale), scale.astype(np.float32)
 
 
 def main(

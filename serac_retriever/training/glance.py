@@ -13,7 +13,8 @@ from serac_retriever.models.words import packaged_words
 from serac_retriever.scope import LateInteractionScope
 from serac_retriever.scope.calibration import Pair
 
-LOST = 0.002  # of what the head would accept, in any one suite
+LOST = 0.002  # of what the head would accept, in all
+LOST_OF_ONE = 0.01  # in any one suite, whose thousandths are one query or none
 ACCEPTED = -1.0  # a logit that a lenient threshold still lets pass
 STRANGERS = 400  # queries of each suite
 
@@ -28,8 +29,8 @@ def fit_glance(
 
     Logistic regression. Positives are the in-scope queries that the head accepts; negatives are
     queries of one suite beside their nearest prompt of the others, as retrieval would bring them.
-    The constant is then set on validation suites, apart for each, so that no style pays for the
-    others.
+    The constant is then set on validation suites, together and apart, so that no style pays for
+    the others.
 
     Args:
         scope: The trained head.
@@ -48,7 +49,9 @@ def fit_glance(
     model.fit(np.concatenate([inside, outside]), [1] * len(inside) + [0] * len(outside))
     factors = model.coef_[0]
     kept = [_seen(accepted(scope, suite)) @ factors for suite in validation]
-    return (*map(float, factors), -float(min(np.quantile(values, LOST) for values in kept)))
+    limits = [np.quantile(np.concatenate(kept), LOST)]
+    limits += [np.quantile(values, LOST_OF_ONE) for values in kept]
+    return (*map(float, factors), -float(min(limits)))
 
 
 def accepted(scope: LateInteractionScope, suite: Sequence[Edit]) -> list[Pair]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from serac_retriever.counterfactual.reader import HEAD as READER
@@ -38,6 +39,7 @@ def train_scope_head(
     out: Path,
     *,
     init: Path | None = None,
+    blend: float = 1.0,
     epochs: float = 3,
     learning_rate: float = 2e-4,
     seed: int = 0,
@@ -48,6 +50,9 @@ def train_scope_head(
         pairs: What is in scope and what is not.
         out: Where ``scope.onnx``, ``scope.safetensors`` and ``scope.json`` go.
         init: Folder of a head to start from; the encoder's own upper layers unless given.
+        blend: Share of the trained weights in what is written, in (0, 1]; the rest are those it
+            started from. Between the two a head keeps what it knew and most of what it learnt
+            (Wortsman et al., *Robust fine-tuning of zero-shot models*, 2022).
         epochs: Passes over the pairs.
         learning_rate: Its peak.
         seed: All chance comes from it.
@@ -56,8 +61,9 @@ def train_scope_head(
         The classifier; its scores are not calibrated yet.
     """
     head = Interaction()
-    if init is not None:
-        head.load_state_dict(load_file(weights(init, "scope.safetensors")))
+    before = load_file(weights(init, "scope.safetensors")) if init is not None else None
+    if before is not None:
+        head.load_state_dict(before)
     rows = [{"query": p.query, "edit": p.prompt, "label": int(p.in_scope)} for p in pairs]
     fit(
         ScopeModel(head),
@@ -68,6 +74,9 @@ def train_scope_head(
         learning_rate=learning_rate,
         seed=seed,
     )
+    if before is not None and blend < 1:
+        after = head.state_dict()
+        head.load_state_dict({k: torch.lerp(before[k].float(), after[k], blend) for k in after})
     _write(head, out, SCOPE)
     scope = LateInteractionScope(folder=out)
     scope.save(out)
@@ -186,4 +195,5 @@ def _write(head: Interaction, out: Path, name: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     halves = {key: value.half().contiguous() for key, value in head.state_dict().items()}
     save_file(halves, out / Path(name).with_suffix(".safetensors").name)
-    export_head(head, out / name)
+    # it judges candidates of every query; the reader reads where one was in scope
+    export_head(head, out / name, integers=name == SCOPE)

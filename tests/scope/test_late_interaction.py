@@ -56,7 +56,7 @@ def test_a_glance_loses_hardly_a_thing_that_the_head_would_accept(
     assert (kept[every > scope.threshold] > 0).mean() > 0.99
     assert np.allclose(kept[kept > 0], every[kept > 0], atol=1e-3)
     turned_away = [score == 0 for score in scope.score(strangers)]
-    assert np.mean(turned_away) > 0.6
+    assert np.mean(turned_away) > 0.8
 
 
 def test_it_is_calibrated_for_the_packaged_encoder(scope: LateInteractionScope) -> None:
@@ -95,8 +95,11 @@ def test_onnx_decides_as_pytorch_does_on_a_thousand_queries(scope: LateInteracti
             rows = [{"query": q, "edit": p} for q, p in pairs[start : start + 50]]
             theirs += model(**collate(rows))["logits"].tolist()
     ours = scope.logits(pairs)
-    assert np.abs(ours - np.array(theirs)).max() < 0.3  # logits run from -12 to 12
+    off = np.abs(ours - np.array(theirs))
+    assert np.sqrt((off**2).mean()) < 0.2  # logits run from -12 to 12
     limit = (np.log(scope.threshold / (1 - scope.threshold)) - scope.bias) * scope.temperature
-    differ = (ours > limit) != (np.array(theirs) > limit)
-    assert differ.mean() <= 0.005  # int8 blocks shift what lies on the threshold, and only that
-    assert np.abs(ours[differ] - limit).max(initial=0) < 0.1
+    fired, would = ours > limit, np.array(theirs) > limit
+    differ = fired != would
+    assert differ.mean() <= 0.01  # whole numbers shift what lies near the threshold, and only that
+    assert np.abs(ours[differ] - limit).max(initial=0) < 0.5
+    assert abs(fired.mean() - would.mean()) <= 0.005  # and as often up as down
