@@ -33,7 +33,7 @@ format: .venv/.ready
 	$(BIN)/ruff check --fix .
 
 notebooks: .venv/.ready
-	$(BIN)/python -m pytest --nbmake notebooks
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout 900 --timeout 900 notebooks
 
 # the README's figures; zsRE does not come with the project
 figures: .venv/.ready
