@@ -16,7 +16,7 @@ from serac_retriever.edit import Edit, Example
 from serac_retriever.evaluation.bench import progress_bar
 from serac_retriever.evaluation.metrics import is_match
 from serac_retriever.suites.facts import _GRAMMAR, _key, _Relations, zsre
-from serac_retriever.training.examples import negated, other_number
+from serac_retriever.training.near_misses import negated, other_number
 from serac_retriever.training.verdicts import CHECKS, DENIALS
 
 Rows = list[dict[str, Any]]

@@ -41,7 +41,7 @@ from serac_retriever.models import ENCODER_FOLDER, FOLDER
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.scope import EmbeddingScope, LateInteractionScope, ScopeClassifier
 from serac_retriever.suites import read_suite
-from serac_retriever.training import examples
+from serac_retriever.training import examples, swaps
 from serac_retriever.training.recipe import Public
 
 OURS, COSINE = goals.MINE, "cosine"
@@ -234,8 +234,8 @@ class Measurements:
         pairs = [
             *chain(
                 examples.given(edits),
-                examples.subject_swaps(edits, rng),
-                examples.relation_swaps(edits, rng),
+                swaps.subject_swaps(edits, rng),
+                swaps.relation_swaps(edits, rng),
             )
         ]
         scores = self.bench.scope.score([(pair.query, pair.prompt) for pair in pairs])

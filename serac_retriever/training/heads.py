@@ -94,7 +94,7 @@ def adapt_scope(
 ) -> LateInteractionScope:
     """Train a scope head on a person's own edits, starting from the packaged one.
 
-    Near misses are made from the suite besides those it holds (``training/examples.py``), and
+    Near misses are made from the suite besides those it holds (``training/near_misses.py``), and
     pairs of the relations file are mixed in, so that the head keeps what it knew. Threshold and
     temperature stay those of the head it began with: calibrate it on edits it has not seen.
 

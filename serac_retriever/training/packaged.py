@@ -19,7 +19,7 @@ from rich.console import Console
 from serac_retriever.models import FOLDER
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.scope import LateInteractionScope
-from serac_retriever.training import examples, verdicts
+from serac_retriever.training import examples, swaps, verdicts
 from serac_retriever.training.glance import fit_glance
 from serac_retriever.training.recipe import SOURCES, Public, scope_pairs
 
@@ -109,8 +109,8 @@ def calibrate_scope(
         for name, edits in suites.items()
         for pair in chain(
             examples.given(edits),
-            examples.subject_swaps(edits, rng),
-            examples.relation_swaps(edits, rng) if name != "everyday" else (),
+            swaps.subject_swaps(edits, rng),
+            swaps.relation_swaps(edits, rng) if name != "everyday" else (),
         )
     ]
     scope.temperature, scope.bias = 1.0, 0.0

@@ -15,7 +15,7 @@ from langchain_core.embeddings import Embeddings
 from serac_retriever.edit import Edit, Example
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.suites import read_suite
-from serac_retriever.training import examples
+from serac_retriever.training import examples, near_misses, swaps
 from serac_retriever.training.examples import Pair
 from serac_retriever.training.relations import relation_edits
 
@@ -174,13 +174,13 @@ def suite_pairs(
         examples.given(suite),
         examples.crossed(suite, rng),
         examples.restated(suite, rng),
-        examples.subject_swaps(suite, rng),
-        examples.negations(suite, rng),
-        examples.other_numbers(suite, rng),
-        examples.subjectless(suite, rng),
+        swaps.subject_swaps(suite, rng),
+        near_misses.negations(suite, rng),
+        near_misses.other_numbers(suite, rng),
+        near_misses.subjectless(suite, rng),
     )
     if embeddings is not None:
-        yield from examples.neighbours(suite, embeddings, rng)
+        yield from near_misses.neighbours(suite, embeddings, rng)
 
 
 def _pairs_of(
@@ -191,11 +191,11 @@ def _pairs_of(
     if source == "paraphrases":
         return chain(examples.given(edits), examples.restated(edits[:2000], rng))
     if source == "claims":
-        near = examples.neighbours(edits, embeddings, rng) if embeddings else iter(())
+        near = near_misses.neighbours(edits, embeddings, rng) if embeddings else iter(())
         return chain(examples.given(edits), near)
     if source == "relations":  # has its near misses
         embeddings = None
     found = suite_pairs(edits, rng, embeddings)
     if source in ("zsre", "counterfact", "knowedit"):
-        found = chain(found, examples.relation_swaps(edits, rng), examples.reworded(edits, rng))
+        found = chain(found, swaps.relation_swaps(edits, rng), swaps.reworded(edits, rng))
     return found

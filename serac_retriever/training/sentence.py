@@ -18,7 +18,7 @@ from serac_retriever.edit import Edit
 from serac_retriever.errors import CalibrationError, TrainingError
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.scope import CrossEncoderScope, EmbeddingScope
-from serac_retriever.training import examples
+from serac_retriever.training import examples, near_misses
 from serac_retriever.training.examples import Pair
 from serac_retriever.training.export_encoder import source
 from serac_retriever.training.fit import enough, run, settings
@@ -39,7 +39,7 @@ def train_cross_encoder(
 ) -> CrossEncoderScope:
     """Train the paper's cross-attention classifier (its section 3) and write it to a folder.
 
-    Near misses are made from the suite besides those it holds (``training/examples.py``). Its
+    Near misses are made from the suite besides those it holds (``training/near_misses.py``). Its
     threshold is 0.5, as in the paper: calibrate it on edits that it has not seen. An interrupted
     run goes on from its last checkpoint.
 
@@ -195,7 +195,7 @@ def fit_embedding(
     encoder = packaged_encoder()
     pairs = [pair for pair in examples.given(suite) if pair.in_scope]
     rng = random.Random(seed)
-    pairs += examples.neighbours(suite, encoder, rng)
+    pairs += near_misses.neighbours(suite, encoder, rng)
     prompts, queries = (
         np.asarray(encoder.encode(texts))
         for texts in ([pair.prompt for pair in pairs], [pair.query for pair in pairs])

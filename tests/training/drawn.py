@@ -1,0 +1,49 @@
+"""Suites and texts to make pairs from, drawn by chance or written for a test."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from hypothesis import strategies as st
+
+from serac_retriever import Edit, Example
+
+NAMES = ["Ada Quill", "Ada Quilt", "Bob Ink", "Room 12", "Room 21", "A. Quill", "ada quill"]
+FORMS = ["Who taught {}?", "{} is found in", "When did {} open?"]
+
+chances = st.integers(0, 2**16).map(random.Random)
+WORDS = re.findall(r"\w+", "who is the harp teacher of Ada Quill in Arlen since May 2019 not 12")
+texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=7).map(" ".join)
+
+
+@st.composite
+def suites(draw: st.DrawFn) -> list[Edit]:
+    """Edits whose texts are all different, with every tag that there is."""
+    tags = st.sampled_from(["paraphrase", "keyword", "verify", "claim", None])
+    edits = []
+    for number in range(draw(st.integers(1, 4))):
+        inside = draw(st.lists(tags, max_size=4))
+        outside = draw(st.lists(tags, max_size=4))
+        edits.append(
+            Edit(
+                id=f"edit-{number}",
+                prompt=f"prompt of {number}",
+                target="x",
+                in_scope=[Example(query=f"in {number} {n}", tag=t) for n, t in enumerate(inside)],
+                out_of_scope=[
+                    Example(query=f"out {number} {n}", tag=t) for n, t in enumerate(outside)
+                ],
+            )
+        )
+    return edits
+
+
+def about(subject: str, form: str = "Who taught {}?", target: str = "x", *asked: str) -> Edit:
+    return Edit(
+        id=f"{form}-{subject}-{target}",
+        prompt=form.format(subject),
+        target=target,
+        in_scope=[Example(query=query, tag="paraphrase") for query in asked],
+        metadata={"subject": subject},
+    )
