@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,13 @@ LOWER = 3  # of six: late interaction reads the token states of this layer and o
 MAX_CHARACTERS = 16 * MAX_TOKENS  # more never reaches the model, and would be tokenised for nothing
 
 TokenStates = npt.NDArray[np.float16]
+
+
+class _Kept(NamedTuple):
+    """What is kept of a text that was read: its word pieces, marks included, and their states."""
+
+    pieces: list[int]
+    states: TokenStates
 
 
 class PackagedEncoder(Embeddings):
@@ -46,7 +53,7 @@ class PackagedEncoder(Embeddings):
     def __init__(self, folder: Path = ENCODER_FOLDER, threads: int = 1) -> None:
         self.folder = folder
         self.threads = threads
-        self._kept: OrderedDict[str, TokenStates] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._kept_bytes = 0
         self._lock = Lock()
 
@@ -77,8 +84,11 @@ class PackagedEncoder(Embeddings):
             Unit vectors, float32, shape (len(texts), 384): their dot product is the cosine.
         """
         vectors = np.zeros((len(texts), 384), dtype=np.float32)
-        keep = len(texts) <= BATCH  # queries; a bulk load would only push them out
+        queries = len(texts) <= BATCH
         for rows in batches([len(text) for text in texts]):
+            # a bulk load may fill half of the room: it is likely to be asked about, and pushes out
+            # nothing that was
+            keep = queries or self._kept_bytes < KEPT_MB * 2**19
             vectors[rows], _ = self._encode_batch([texts[row] for row in rows], keep)
         return vectors
 
@@ -94,9 +104,9 @@ class PackagedEncoder(Embeddings):
         found: dict[str, TokenStates] = {}
         with self._lock:
             for text in dict.fromkeys(texts):
-                if (states := self._kept.get(text)) is not None:
+                if (kept := self._kept.get(text)) is not None:
                     self._kept.move_to_end(text)
-                    found[text] = states
+                    found[text] = kept.states
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         for rows in batches([len(text) for text in missing]):
             batch = [missing[row] for row in rows]
@@ -105,8 +115,9 @@ class PackagedEncoder(Embeddings):
 
     def pieces(self, text: str) -> list[int]:
         """Return the numbers of a text's word pieces, without the marks at both ends."""
-        ids: list[int] = self._tokenizer.encode(_beginning(text)).ids[1:-1]
-        return ids
+        kept = self._kept.get(text)
+        ids: list[int] = kept.pieces if kept else self._tokenizer.encode(_beginning(text)).ids
+        return ids[1:-1]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return where each token of a text begins and ends in it, in characters."""
@@ -132,18 +143,19 @@ class PackagedEncoder(Embeddings):
         vectors, states = self._session.run(["sentence_embedding", "token_states"], inputs)
         lengths = inputs["attention_mask"].sum(axis=1)
         own = [row[:length].astype(np.float16) for row, length in zip(states, lengths, strict=True)]
-        self._keep(texts, own)
+        ids = (encoding.ids[: len(one)] for encoding, one in zip(encodings, own, strict=True))
+        self._keep(texts, [*map(_Kept, ids, own)])
         return np.asarray(vectors, dtype=np.float32), own
 
-    def _keep(self, texts: Sequence[str], states: Sequence[TokenStates]) -> None:
+    def _keep(self, texts: Sequence[str], found: Sequence[_Kept]) -> None:
         with self._lock:
-            for text, one in zip(texts, states, strict=True):
+            for text, one in zip(texts, found, strict=True):
                 if text not in self._kept:
-                    self._kept_bytes += one.nbytes
+                    self._kept_bytes += one.states.nbytes
                 self._kept[text] = one
             while self._kept_bytes > KEPT_MB * 2**20:
                 _, oldest = self._kept.popitem(last=False)
-                self._kept_bytes -= oldest.nbytes
+                self._kept_bytes -= oldest.states.nbytes
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts as lists of 384 floats."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def runs(encoder: PackagedEncoder) -> int:
 
 
 def kept_megabytes(encoder: PackagedEncoder) -> float:
-    return sum(states.nbytes for states in encoder._kept.values()) / 2**20
+    return sum(kept.states.nbytes for kept in encoder._kept.values()) / 2**20
 
 
 def test_token_states_are_a_by_product_of_embedding_a_query(own: PackagedEncoder) -> None:
@@ -126,6 +127,15 @@ def test_token_states_are_a_by_product_of_embedding_a_query(own: PackagedEncoder
     assert len(states) == len(own.offsets(TEXTS[0]))
     own.token_states([TEXTS[0], TEXTS[1], TEXTS[1]])
     assert runs(own) == 2  # the one that was missing, once
+
+
+def test_the_word_pieces_of_a_text_just_read_are_known(own: PackagedEncoder) -> None:
+    long = "Who runs Oak House? " * 100  # more than the model reads
+    asked = [*TEXTS, long, ""]
+    anew = [own.pieces(text) for text in asked]
+    own.encode(asked)
+    with mock.patch.object(own, "_tokenizer", None):
+        assert [own.pieces(text) for text in asked] == anew
 
 
 def test_token_states_from_the_cache_are_those_computed_anew_in_any_company(
@@ -163,10 +173,17 @@ def test_the_cache_is_bounded_and_the_least_recent_texts_leave_it(
     assert len(own.token_states(texts)) == len(texts)  # more than it keeps, in one call
 
 
-def test_a_bulk_load_does_not_push_queries_out(own: PackagedEncoder) -> None:
+def test_a_bulk_load_fills_half_the_room_and_pushes_no_query_out(
+    own: PackagedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 2)
     own.embed_query(TEXTS[0])
-    own.encode([f"edit number {number}" for number in range(BATCH + 1)])
-    assert list(own._kept) == [TEXTS[0]]
+    edits = [f"edit number {number}" for number in range(8 * BATCH)]
+    own.encode(edits)
+    before = runs(own)
+    own.token_states([TEXTS[0], edits[0]])
+    assert runs(own) == before  # and what was loaded first is as if it had been asked
+    assert 1 <= kept_megabytes(own) < 1.5
 
 
 def test_token_states_are_right_from_many_threads(
@@ -188,7 +205,7 @@ def test_token_states_are_right_from_many_threads(
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(60)))
     assert kept_megabytes(own) <= 0.03
-    assert own._kept_bytes == sum(states.nbytes for states in own._kept.values())
+    assert own._kept_bytes == sum(kept.states.nbytes for kept in own._kept.values())
 
 
 @given(st.text(max_size=60))
