@@ -13,7 +13,8 @@ import typer
 
 from benchmarks import fresh, peers
 from benchmarks.clock import WARM_UP, alternate, summary
-from benchmarks.ratios import FEW, gate_on
+from benchmarks.gates import gate_on
+from benchmarks.ratios import FEW
 from benchmarks.texts import Pool, distinct, everyday, generated, queries_of
 from serac_retriever import EditMemory
 from serac_retriever.scope import EmbeddingScope, LateInteractionScope, ScopeClassifier

@@ -12,17 +12,15 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from chromadb.api.models.Collection import Collection
-from langchain_core.runnables import Runnable, RunnableConfig
 
 from benchmarks import fresh, peers
-from benchmarks.clock import WARM_UP, Doing, Profile, Timer, alternate, cores, machine, summary
+from benchmarks.clock import WARM_UP, Doing, Timer, alternate, cores, summary
+from benchmarks.gates import gate_on, profiled
+from benchmarks.table import Row
 from benchmarks.texts import Pool, distinct, everyday, generated, queries_of
-from serac_retriever import EditMemory, Serac, Verbatim
+from serac_retriever import EditMemory, Serac
 from serac_retriever.edit import Edit
-from serac_retriever.models.encoder import PackagedEncoder, packaged_encoder
-from serac_retriever.scope import LateInteractionScope, ScopeClassifier
+from serac_retriever.models.encoder import packaged_encoder
 
 ASKERS = 8
 IN_BATCH = 32
@@ -63,47 +61,6 @@ class Size:
 QUICK = Size(
     rounds=60, asked=150, many=1_500, slow=15, scans=1, scanned=100, batches=3, each=4, processes=3
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the table.
-
-    Attributes:
-        name: As in the JSON.
-        what: What is measured.
-        value: The figure: a ratio unless it has a unit.
-        reach: What it should reach.
-        at_least: Whether more is better.
-        sides: What it is of, as text; with medians and p95 where they are latencies.
-        unit: Of the value; none for a ratio.
-    """
-
-    name: str
-    what: str
-    value: float
-    reach: float
-    at_least: bool = False
-    sides: str = ""
-    unit: str = ""
-
-    def met(self, margin: float = 1.0) -> bool:
-        """Say whether it is reached, give or take a factor."""
-        if self.at_least:
-            return self.value >= self.reach / margin
-        return self.value <= self.reach * margin
-
-
-class Silent(Runnable[Any, str]):
-    """A base that costs nothing."""
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> str:
-        """Answer."""
-        return "the base"
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> str:
-        """Answer, without a thread."""
-        return "the base"
 
 
 @dataclass
@@ -365,44 +322,6 @@ class Ratios:
         self.details[name] = {"ms": ours, "of": other, "ratio": ours["p50"] / other["p50"]}
         texts = (f"{one['p50']:.2f} ms (p95 {one['p95']:.2f})" for one in (ours, other))
         return ours["p50"] / other["p50"], " / ".join(texts)
-
-
-RATIOS = ("far", "near", "growth", "batch", "scan", "langchain", "load", "concurrent")
-FIGURES = ("gate_ms", "import_s", "list_s", "first_answer_s", "peak_mb")
-
-
-def results(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the figures as they are written down."""
-    values = {row.name: round(row.value, 4) for row in rows}
-    return {
-        "ratios": {name: values[name] for name in RATIOS},
-        **{name: values[name] for name in FIGURES},
-        "machine": machine(),
-    }
-
-
-def gate_on(memory: EditMemory, scope: ScopeClassifier | None = None, **fields: Any) -> Serac:
-    """Return a gate whose branches cost nothing: what is measured is the decision."""
-    scope = scope or LateInteractionScope.packaged()
-    parts = {"counterfactual": Verbatim(), "output": "text", "on_error": "raise", **fields}
-    return Serac(base=Silent(), memory=memory, scope=scope, **parts)
-
-
-@contextmanager
-def profiled(scope: ScopeClassifier, timer: Timer = perf_counter) -> Iterator[Profile]:
-    """Put timers around the parts that the gate calls."""
-    profile = Profile(timer)
-    with profile.around(
-        (EditMemory, "embed", "embed"),
-        (EditMemory, "nearest", "retrieve"),
-        (Collection, "query", "chroma"),
-        (type(scope), "judge", "scope"),
-        (PackagedEncoder, "token_states", "states"),
-        (onnxruntime.InferenceSession, "run", "onnx"),
-        (Silent, "invoke", "base"),
-        (Verbatim, "invoke", "base"),
-    ):
-        yield profile
 
 
 def _timed(chain: Serac, query: str) -> float:

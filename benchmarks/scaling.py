@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.__main__ import write
 from benchmarks.clock import machine
-from benchmarks.ratios import gate_on
+from benchmarks.gates import gate_on
 from benchmarks.texts import distinct, everyday, generated, queries_of
 from serac_retriever import EditMemory
 from serac_retriever.errors import MemoryUnavailableError
@@ -92,9 +92,11 @@ def served(folder: Path) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     chroma = Path(sys.executable).with_name("chroma")
-    command = [chroma, "run", "--path", folder, "--host", "127.0.0.1", "--port", str(port)]
+    where = ["--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
     silent = subprocess.DEVNULL
-    server = subprocess.Popen(command, stdout=silent, stderr=silent)  # noqa: S603  (our own Chroma)
+    server = subprocess.Popen(  # noqa: S603  (our own Chroma)
+        [str(chroma), "run", *where], stdout=silent, stderr=silent
+    )
     try:
         began = perf_counter()
         while True:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from serac_retriever.evaluation.bench import OURS, Figure, TaskResult
 from serac_retriever.evaluation.curves import Curve
+from serac_retriever.evaluation.results import Measured
 
-if TYPE_CHECKING:
-    from serac_retriever.evaluation.report import Measured
-
-    Steps = Mapping[str, Measured]
-
+Steps = Mapping[str, Measured]
 ZSRE, EVERYDAY, COUNTERFACT = "zsRE, near misses", "Everyday, test split", "CounterFact-edit"
 MINE, LEFT_OUT = "late interaction", "without zsRE"  # classifiers, as the goals know them
 KINDS = {

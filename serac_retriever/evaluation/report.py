@@ -8,8 +8,6 @@ weights gave is measured anew. ``docs/results.md`` and its plots are written fro
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,21 +19,17 @@ from time import perf_counter
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
 from serac_retriever.edit import Edit, Example
-from serac_retriever.errors import ConfigError, SuiteError
+from serac_retriever.errors import ConfigError
 from serac_retriever.evaluation import goals, written
 from serac_retriever.evaluation.adaptation import adaptation
-from serac_retriever.evaluation.bench import (
-    Bench,
-    TaskResult,
-    figures_of,
-)
+from serac_retriever.evaluation.bench import Bench, TaskResult, figures_of
 from serac_retriever.evaluation.convsent import run_convsent
 from serac_retriever.evaluation.curves import Curve, Reliability, curve, reliability
 from serac_retriever.evaluation.remembered import Remembered, RememberedScope
+from serac_retriever.evaluation.results import Measured, Results, machine
 from serac_retriever.evaluation.tasks import counterfact_edits, near_missed, run_task
 from serac_retriever.models import ENCODER_FOLDER, FOLDER
 from serac_retriever.models.encoder import packaged_encoder
@@ -68,62 +62,6 @@ FIRST_PAGE = Edit(
     ),
 )
 Found = list[TaskResult] | list[Curve] | Reliability
-
-
-class Measured(BaseModel):
-    """What one step found, and under which circumstances.
-
-    Attributes:
-        weights: A hash of the files that it was measured with.
-        limit: Only so many edits of each file; None for all.
-        minutes: It took.
-        machine: Where.
-        command: Prints it again.
-        results: A task's.
-        curves: A classifier's, one a test set.
-        reliability: Of the packaged classifier's scores.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    weights: str
-    limit: int | None
-    minutes: float
-    machine: str
-    command: str
-    results: list[TaskResult] = []
-    curves: list[Curve] = []
-    reliability: Reliability | None = None
-
-
-class Results(BaseModel):
-    """All steps' results, as ``docs/results.json`` holds them."""
-
-    steps: dict[str, Measured] = {}
-
-    @classmethod
-    def read(cls, path: Path) -> Results:
-        """Read what :meth:`write` wrote; nothing where there is no such file.
-
-        Raises:
-            SuiteError: The file is of another form.
-        """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return cls()
-        except ValidationError as error:
-            raise SuiteError(
-                f"Expected results of an earlier report in {path}, got: {error}. Delete the file "
-                "to measure all of it anew."
-            ) from error
-
-    def write(self, path: Path) -> None:
-        """Write them; the file is whole at every moment."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
 
 
 @dataclass(frozen=True)
@@ -254,21 +192,6 @@ class Measurements:
             curve(bench, everyday, goals.EVERYDAY),
             curve(bench, counterfact_edits(self.data, sample), goals.COUNTERFACT),
         ]
-
-
-def machine() -> str:
-    """Return what the figures were measured on, in words."""
-    import onnxruntime
-
-    kind = platform.processor() or platform.machine()
-    about = Path("/proc/cpuinfo")
-    if about.is_file():
-        names = (line for line in about.read_text().splitlines() if line.startswith("model name"))
-        kind = next(names, kind).partition(": ")[2] or kind
-    return (
-        f"{kind}, {os.cpu_count()} cores, one thread, no GPU; Python {platform.python_version()}, "
-        f"onnxruntime {onnxruntime.__version__}"
-    )
 
 
 def measure(

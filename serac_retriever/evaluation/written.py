@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from serac_retriever.evaluation import plots
 from serac_retriever.evaluation.bench import OURS, Figure
@@ -18,12 +17,10 @@ from serac_retriever.evaluation.goals import (
     LEFT_OUT,
     ZSRE,
     Goal,
+    Steps,
     curves_of,
     results_of,
 )
-
-if TYPE_CHECKING:
-    from serac_retriever.evaluation.goals import Steps
 
 # quoted from memory: edit success and drawdown of SERAC in Mitchell et al. (2022)
 PUBLISHED = {

