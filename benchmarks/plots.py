@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from benchmarks import fresh, peers
@@ -17,10 +16,12 @@ from benchmarks.gates import gate_on
 from benchmarks.ratios import FEW
 from benchmarks.texts import Pool, distinct, everyday, generated, queries_of
 from serac_retriever import EditMemory
+from serac_retriever.evaluation.plots import drawing
 from serac_retriever.scope import EmbeddingScope, LateInteractionScope, ScopeClassifier
 from serac_retriever.suites import write_suite
 
 OUT = Path(__file__).parent / "plots"
+FIGURE = (7, 4.5)  # inches
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 SCANNED = 1_000  # beyond it the scan is drawn as the line that it is
 Points = dict[int, dict[str, float]]
@@ -54,7 +55,7 @@ def against_edits(out: Path, cache: Path, many: int, rounds: int = 100) -> dict[
     largest, _ = fresh.load(edits, cache)
     with EditMemory(largest) as memory:
         measure(memory, len(edits))
-    _draw_edits(found, out / "edits.png")
+    _draw_edits(found, out / "edits.svg")
     return found
 
 
@@ -80,7 +81,7 @@ def against_success(out: Path, limit: int | None = None, cross_encoder: Path | N
                 "edit_success": report["edit_success"],
                 "drawdown": report["drawdown"]["all"],
             }
-    _draw_success(found, out / "success.png")
+    _draw_success(found, out / "success.svg")
     return found
 
 
@@ -107,50 +108,38 @@ def _settings(cross_encoder: Path | None) -> Iterator[tuple[str, ScopeClassifier
 
 
 def _draw_edits(found: dict[str, Points], path: Path) -> None:
-    figure, axes = _figure("edits in memory", "milliseconds a query")
     names = {"far": "ours, nothing near", "near": "ours, candidates judged"}
-    for name, label in names.items():
-        sizes = [*found[name]]
-        p50, p95 = ([one[key] for one in found[name].values()] for key in ("p50", "p95"))
-        axes.plot(sizes, p50, marker="o", label=label)
-        axes.fill_between(sizes, p50, p95, alpha=0.15, linewidth=0)
-    sizes = [*found["scan"]]
-    scan = [one["p50"] for one in found["scan"].values()]
-    [line] = axes.plot(sizes, scan, marker="s", label="cross-attention over every edit")
-    last = max(found["far"])
-    if last > sizes[-1]:
-        beyond = [scan[-1], scan[-1] * last / sizes[-1]]
-        label = "the same, extrapolated"
-        axes.plot([sizes[-1], last], beyond, "--", color=line.get_color(), label=label)
-    axes.set(xscale="log", yscale="log", title="A decision: median (shaded: to p95)")
-    axes.legend(frameon=False)
-    _save(figure, path)
+    with drawing(path, 1, 1, FIGURE) as [axes]:
+        for name, label in names.items():
+            sizes = [*found[name]]
+            p50, p95 = ([one[key] for one in found[name].values()] for key in ("p50", "p95"))
+            axes.plot(sizes, p50, marker="o", label=label)
+            axes.fill_between(sizes, p50, p95, alpha=0.15, linewidth=0)
+        sizes = [*found["scan"]]
+        scan = [one["p50"] for one in found["scan"].values()]
+        [line] = axes.plot(sizes, scan, marker="s", label="cross-attention over every edit")
+        last = max(found["far"])
+        if last > sizes[-1]:
+            beyond = [scan[-1], scan[-1] * last / sizes[-1]]
+            label = "the same, extrapolated"
+            axes.plot([sizes[-1], last], beyond, "--", color=line.get_color(), label=label)
+        axes.set(
+            xscale="log", yscale="log", xlabel="edits in memory", ylabel="milliseconds a query",
+            title="A decision: median (shaded: to p95)",
+        )  # fmt: skip
+        axes.legend()
 
 
 def _draw_success(found: dict[str, dict[str, float]], path: Path) -> None:
-    figure, axes = _figure("milliseconds an answer, median", "edit success")
-    for name, one in found.items():
-        drawdown = f"{name}: drawdown {one['drawdown']:.3f}"
-        axes.plot(one["ms"], one["edit_success"], "o", label=drawdown)
-    axes.set(title="Everyday, dev split: each classifier and setting", ylim=(0, 1))
-    axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
-
-
-def _figure(x: str, y: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # no window, no state
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3, which="major")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with drawing(path, 1, 1, FIGURE) as [axes]:
+        for name, one in found.items():
+            label = f"{name}: drawdown {one['drawdown']:.3f}"
+            axes.plot(one["ms"], one["edit_success"], "o", label=label)
+        axes.set(
+            title="Everyday, dev split: each classifier and setting", ylim=(0, 1),
+            xlabel="milliseconds an answer, median", ylabel="edit success",
+        )  # fmt: skip
+        axes.legend(fontsize=8)
 
 
 def main(
@@ -172,8 +161,8 @@ def main(
             "success": against_success(out, limit, cross_encoder),
         }
     (out / "plots.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    medians = [np.round(one["p50"], 1) for one in found["edits"]["near"].values()]
-    typer.echo(f"Wrote {out}: near, ms by size {medians}")
+    medians = {size: round(one["p50"], 1) for size, one in found["edits"]["near"].items()}
+    typer.echo(f"Wrote {out}: near, ms by number of edits: {medians}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -73,3 +74,12 @@ def test_every_dependency_is_pinned_to_what_was_tested() -> None:
 def test_what_ships_is_small() -> None:
     models = ROOT / "serac_retriever/models"
     assert sum(file.stat().st_size for file in models.rglob("*") if file.is_file()) < 80e6
+
+
+def test_the_page_on_performance_has_the_figures_that_the_benchmark_wrote() -> None:
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\|[^|]*\| ([\d.]+)(?: ms| s| MB)? \|", page, re.MULTILINE)
+    written = json.loads((ROOT / "benchmarks/results.json").read_text(encoding="utf-8"))
+    measured = [*written.pop("ratios").values(), *written.values()]
+    for figure in (value for value in measured if isinstance(value, float)):
+        assert any(f"{figure:.{len(one.partition('.')[2])}f}" == one for one in told), figure

@@ -28,6 +28,7 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
+    "svg.hashsalt": "serac-retriever",  # ids of shapes, else drawn by chance
 }
 
 
@@ -43,7 +44,7 @@ def success_against_drawdown(
     """
     sources = [*dict.fromkeys(one.source for one in curves)]
     names = [*dict.fromkeys(one.classifier for one in curves)]
-    with _figure(path, 1, len(sources), (4.6 * len(sources), 3.9)) as axes:
+    with drawing(path, 1, len(sources), (4.2 * len(sources) + 1.8, 3.9)) as axes:
         for axis, source in zip(axes, sources, strict=True):
             for one in (c for c in curves if c.source == source):
                 place = names.index(one.classifier)
@@ -62,7 +63,12 @@ def success_against_drawdown(
             if source in goals:
                 success, drawdown = goals[source]
                 axis.plot(drawdown, success, "*", color="black", markersize=11, label="goal")
-            axis.legend(loc="best")
+        told = {
+            label: line
+            for axis in axes
+            for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        axes[0].figure.legend([*told.values()], [*told], loc="outside right center")
 
 
 def growth(results: Sequence[TaskResult], path: Path) -> None:
@@ -71,7 +77,7 @@ def growth(results: Sequence[TaskResult], path: Path) -> None:
         ("share of in-scope queries", ("edit success", f"recall@{results[0].k}")),
         ("drawdown", ("drawdown, near misses", "drawdown, unrelated")),
     )
-    with _figure(path, 1, 2, (9.2, 3.7)) as axes:
+    with drawing(path, 1, 2, (9.2, 3.7)) as axes:
         for axis, (label, names) in zip(axes, panels, strict=True):
             for name, colour, mark, dash in zip(names, COLOURS, MARKS, ("-", "--"), strict=False):
                 found = [(r.edits, r.figures[name]) for r in results if name in r.figures]
@@ -90,7 +96,7 @@ def growth(results: Sequence[TaskResult], path: Path) -> None:
 
 def reliability(found: Reliability, path: Path) -> None:
     """Draw the share in scope against the mean score of each bin, and how many pairs it holds."""
-    with _figure(path, 2, 1, (4.4, 4.6), height_ratios=[3, 1], sharex=True) as axes:
+    with drawing(path, 2, 1, (4.4, 4.6), height_ratios=[3, 1], sharex=True) as axes:
         x, y, counts = zip(*found.bins, strict=True)
         axes[0].plot([0, 1], [0, 1], color="#777777", linestyle="--", label="perfect")
         axes[0].plot(x, y, color=COLOURS[0], marker=MARKS[0], label="measured")
@@ -115,7 +121,7 @@ def near_misses(curves: Sequence[Curve], success: str, goals: dict[str, float], 
     shown = [one for one in curves if success in one.at_success]
     kinds = [*goals]
     height = 0.8 / max(len(shown), 1)
-    with _figure(path, 1, 1, (7.4, 1.1 + 0.75 * len(kinds))) as axes:
+    with drawing(path, 1, 1, (7.4, 1.1 + 0.75 * len(kinds))) as axes:
         (axis,) = axes
         for place, one in enumerate(shown):
             figures = one.at_success[success]
@@ -144,10 +150,29 @@ def near_misses(curves: Sequence[Curve], success: str, goals: dict[str, float], 
 
 
 @contextmanager
-def _figure(
+def drawing(
     path: Path, rows: int, columns: int, size: tuple[float, float], **layout: Any
 ) -> Iterator[list[Any]]:
-    """Yield a figure's axes; write it without a date, so that equal figures are equal files."""
+    """Yield a figure's axes, then write it; without a date, so that equal figures are equal files.
+
+    Args:
+        path: Of the file: SVG, which is text.
+        rows: Of axes.
+        columns: Of axes.
+        size: Of the figure, in inches.
+        **layout: What ``Figure.subplots`` takes besides.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with drawing(Path(folder) / "line.svg", 1, 1, (4, 3)) as [axes]:
+        ...         _ = axes.plot([1, 2])
+        ...     (Path(folder) / "line.svg").read_text()[:5]
+        '<?xml'
+    """
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -160,4 +185,4 @@ def _figure(
         axes = figure.subplots(rows, columns, squeeze=False, **layout)
         yield [*axes.flat]
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, metadata={"Date": None})

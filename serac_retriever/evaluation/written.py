@@ -51,13 +51,13 @@ def draw(steps: Steps, folder: Path) -> None:
     curves = curves_of(steps)
     if curves:
         goals = {EVERYDAY: (0.9, 0.03), COUNTERFACT: (0.95, 0.015)}
-        plots.success_against_drawdown(curves, goals, folder / "success_against_drawdown.png")
+        plots.success_against_drawdown(curves, goals, folder / "success_against_drawdown.svg")
     if near := [one for one in curves if one.source == ZSRE]:
-        plots.near_misses(near, "0.97", KINDS, folder / "near_misses.png")
+        plots.near_misses(near, "0.97", KINDS, folder / "near_misses.svg")
     if grown := results_of(steps, "growth"):
-        plots.growth(grown, folder / "growth.png")
+        plots.growth(grown, folder / "growth.svg")
     if (found := steps.get("reliability")) and found.reliability:
-        plots.reliability(found.reliability, folder / "reliability.png")
+        plots.reliability(found.reliability, folder / "reliability.svg")
 
 
 def text(steps: Steps, stale: set[str]) -> str:
@@ -124,7 +124,7 @@ def _section(steps: Steps, stale: set[str], name: str, title: str) -> list[str]:
     if name in NOTES:
         parts.append(NOTES[name])
     if name == "growth":
-        parts.append("![Edit success and drawdown as the memory grows](plots/growth.png)")
+        parts.append("![Edit success and drawdown as the memory grows](plots/growth.svg)")
     settings = dict.fromkeys(one.setting for one in results)
     systems = dict.fromkeys(one.system for one in results)
     if len(systems) > 1 or name in PUBLISHED:
@@ -163,7 +163,7 @@ def _classifiers(steps: Steps, stale: set[str]) -> list[str]:
         "Every query is asked once with a threshold of 0, which tells what any other would have "
         "done; all of them judge the same eight candidates and have the same reader. AUC is of a "
         "query's best score. Marks stand at each classifier's own threshold.",
-        "![Edit success against drawdown](plots/success_against_drawdown.png)",
+        "![Edit success against drawdown](plots/success_against_drawdown.svg)",
     ]
     budgets = [*steps[first].curves[0].hits]
     head = ("test set", "classifier", ES, DD, "AUC", *(f"{ES} at {DD} ≤ {b}" for b in budgets))
@@ -194,7 +194,7 @@ def _classifiers(steps: Steps, stale: set[str]) -> list[str]:
     if near:
         parts += [
             "### Near misses by kind, every classifier at the same edit success (0.97, zsRE)",
-            "![Drawdown by kind of near miss](plots/near_misses.png)",
+            "![Drawdown by kind of near miss](plots/near_misses.svg)",
             _table(
                 ("kind", "goal", *(one.classifier for one in near)),
                 [
@@ -221,7 +221,7 @@ def _reliability(steps: Steps, stale: set[str]) -> list[str]:
         f"over {found.reliability.error.queries:,} pairs (ten bins of equal width; the interval "
         "resamples pairs). Temperature and bias, two numbers, were fitted to these and to other "
         "sets' held-out pairs.",
-        "![Reliability diagram](plots/reliability.png)",
+        "![Reliability diagram](plots/reliability.svg)",
     ]
 
 

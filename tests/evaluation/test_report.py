@@ -227,7 +227,7 @@ def test_every_plot_that_the_report_shows_is_drawn_and_small(
     steps: dict[str, Measured], tmp_path: Path
 ) -> None:
     text = written.write(steps, [], tmp_path).read_text(encoding="utf-8")
-    plots = [*(tmp_path / "plots").glob("*.png")]
+    plots = [*(tmp_path / "plots").glob("*.svg")]
     assert {f"plots/{one.name}" for one in plots} == {
         line.partition("](")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")
     }
