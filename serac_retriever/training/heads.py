@@ -31,7 +31,7 @@ from serac_retriever.training.recipe import suite_pairs
 from serac_retriever.training.relations import relation_edits
 from serac_retriever.training.verdicts import Reading
 
-REPLAY = 3  # pairs of the relations file for each of a person's own, so that nothing is forgotten
+BULK = 3  # pairs of the relations file for each of a person's own, for a head from scratch
 
 
 def train_scope_head(
@@ -89,14 +89,24 @@ def adapt_scope(
     *,
     init: Path | None = FOLDER / "late-interaction-scope",
     epochs: float = 4,
-    learning_rate: float = 5e-5,
+    learning_rate: float = 1e-4,
     seed: int = 0,
 ) -> LateInteractionScope:
     """Train a scope head on a person's own edits, starting from the packaged one.
 
-    Near misses are made from the suite besides those it holds (``training/near_misses.py``), and
-    pairs of the relations file are mixed in, so that the head keeps what it knew. Threshold and
-    temperature stay those of the head it began with: calibrate it on edits it has not seen.
+    Near misses are made from the suite besides those it holds (``training/near_misses.py``), no
+    more of them than there are pairs in scope: scores must not sink, since threshold and
+    temperature stay those of the head it began with. What is written lies half-way between that
+    one and the trained one, so that nothing is forgotten. Calibrate it on edits it has not seen.
+
+    Args:
+        suite: At least 20 edits.
+        out: Where it goes: what ``ScopeClassifier.load`` reads.
+        init: Folder of a head to start from; from scratch if None, and then with pairs of the
+            relations file beside the suite's own.
+        epochs: Passes over the pairs.
+        learning_rate: Its peak.
+        seed: All chance comes from it.
 
     Raises:
         TrainingError: Fewer than 20 edits, or none with in-scope queries.
@@ -104,11 +114,14 @@ def adapt_scope(
     enough(suite)
     rng = random.Random(seed)
     own = [*dict.fromkeys(suite_pairs(suite, rng, packaged_encoder()))]
-    replay = [*suite_pairs(relation_edits(len(own) // 6 + 50, rng), rng)]
-    pairs = own + rng.sample(replay, min(len(replay), REPLAY * len(own)))
+    inside, outside = ([p for p in own if p.in_scope is label] for label in (True, False))
+    pairs = inside + rng.sample(outside, min(len(outside), len(inside)))
+    if init is None:
+        bulk = [*suite_pairs(relation_edits(len(own) // 6 + 50, rng), rng)]
+        pairs += rng.sample(bulk, min(len(bulk), BULK * len(own)))
     rng.shuffle(pairs)
     scope = train_scope_head(
-        pairs, out, init=init, epochs=epochs, learning_rate=learning_rate, seed=seed
+        pairs, out, init=init, blend=0.5, epochs=epochs, learning_rate=learning_rate, seed=seed
     )
     if init is not None:
         before = LateInteractionScope.load(init)

@@ -6,7 +6,11 @@ is built: scores do not depend on which integer instructions a CPU has, and cost
 
 from __future__ import annotations
 
+import logging
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +40,7 @@ def write_onnx(
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
         plain = Path(scratch) / "float.onnx"
         torch.onnx.export(
             module.eval().float().cpu(),
@@ -63,6 +67,20 @@ def write_onnx(
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep from people what the exporter warns of: nothing that they could mend."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)
 
 
 def round_as_stored(module: Any) -> Any:
