@@ -110,7 +110,8 @@ NOTES = {
     "convsent": "Edit success is z_sent · z_topic, drawdown the KL divergence in nats. Base and "
     "counterfactual are small models trained from scratch on other topics.",
     "adaptation": "Three people, each with a few domains of the Everyday set's dev split: half of "
-    "a domain's edits to adapt to, half to ask about. Threshold and calibration stay as they ship.",
+    "a domain's edits to adapt to, half to ask about. Threshold and calibration stay as they ship. "
+    "How to adapt was chosen on these same edits: another person's may gain less.",
     "reader": "Given the right edit, no gate. A template is \"True or False: question answer\" and "
     "its like.",
 }  # fmt: skip
@@ -162,7 +163,8 @@ def _classifiers(steps: Steps, stale: set[str]) -> list[str]:
         _source(steps, stale, *(name for name in steps if name.startswith("curves"))),
         "Every query is asked once with a threshold of 0, which tells what any other would have "
         "done; all of them judge the same eight candidates and have the same reader. AUC is of a "
-        "query's best score. Marks stand at each classifier's own threshold.",
+        "query's best score. Marks stand at each classifier's own threshold. Classifiers `without` "
+        "a source, where there are any, never saw it: `make left-out` trains them, on fewer pairs.",
         "![Edit success against drawdown](plots/success_against_drawdown.svg)",
     ]
     budgets = [*steps[first].curves[0].hits]

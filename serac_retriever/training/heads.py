@@ -110,6 +110,9 @@ def adapt_scope(
 
     Raises:
         TrainingError: Fewer than 20 edits, or none with in-scope queries.
+
+    Example:
+        >>> adapt_scope(suite, Path("scope"))  # doctest: +SKIP
     """
     enough(suite)
     rng = random.Random(seed)

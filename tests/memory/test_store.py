@@ -135,8 +135,9 @@ def test_an_id_that_stands_in_both_collections_counts_as_active(memory: EditMemo
     assert memory.count() == 1
 
 
+@pytest.mark.parametrize("status", ["active", "draft"])  # of mine: theirs is in the way of both
 def test_an_edit_that_another_process_added_meanwhile_is_not_claimed(
-    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     mine, theirs = open_memory(), open_memory()
     embed = mine.embeddings.embed_documents
@@ -147,7 +148,7 @@ def test_an_edit_that_another_process_added_meanwhile_is_not_claimed(
 
     monkeypatch.setattr(mine.embeddings, "embed_documents", embed_slowly)
     with pytest.raises(DuplicateEditError, match=r"another process added .* meanwhile.*'theirs'"):
-        mine.add(PROMPT, "mine")
+        mine.add(PROMPT, "mine", status=status)
     assert theirs.get("who-is-the-uk-prime-minister").target == "theirs"
 
 
