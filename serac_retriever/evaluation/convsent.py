@@ -38,6 +38,7 @@ FOLDER = Path("build/convsent")  # the two trained models
 FILE = "convsent/benchmark_Convsent_blender_val.json"
 TEMPLATE = "{prompt} {query}"  # the edit, "Topic: X; Sentiment: S", then the input
 MAX_TOKENS = 128
+PASSES = (1.5, 4)  # of the base over its turns, and of the counterfactual over its own
 OPPOSITE = {"Positive": "Negative", "Negative": "Positive"}
 Replies = dict[str, dict[str, tuple[str, ...]]]
 Floats = npt.NDArray[np.float64]
@@ -112,7 +113,7 @@ def convsent(
     base nothing changes: KL is 0, z_topic 1, and z_sent that of the base.
 
     The evaluated topics are those that no packaged model was trained on. Both models are trained
-    on the other topics, once, and lie in ``folder`` from then on (about ten minutes on one core).
+    on the other topics, once, and lie in ``folder`` from then on (some 20 minutes on one core).
 
     Args:
         data: Folder of the public sets.
@@ -178,19 +179,19 @@ def run_convsent(data: Path, folder: Path = FOLDER, **options: Any) -> list[Task
 
 
 def train_dialogue(
-    data: Path, folder: Path, *, seed: int = 0, epochs: float = 3
+    data: Path, folder: Path, *, seed: int = 0, epochs: float = 1
 ) -> tuple[Seq2Seq, Seq2Seq]:
     """Train the dialogue model and its counterfactual, or load them where they lie already.
 
-    The base learns to reply to a question about a topic, in either sentiment. The counterfactual
-    starts from it, as both are BlenderBot in the paper, and reads the edit first: it learns the
-    replies of the edit's sentiment, and to leave those of the other.
+    The base learns to reply to a question about a topic, in either sentiment, and to read an edit
+    before it, so that both know all words. The counterfactual starts from it, as both are
+    BlenderBot in the paper: it learns that a reply is unlike the edit of the other sentiment.
 
     Args:
         data: Folder of the public sets.
         folder: Where they go: ``base`` and ``counterfactual``.
         seed: All chance comes from it.
-        epochs: Passes of the base; the counterfactual makes half as many, over twice the turns.
+        epochs: Multiplies the passes, :data:`PASSES`.
 
     Returns:
         The base and the counterfactual.
@@ -206,17 +207,19 @@ def train_dialogue(
         for sentiment, said in replies[topic].items():
             for reply in said:
                 query = rng.choice(QUESTIONS).format(topic)
-                plain.append(Turn(query, reply))
-                for asked in replies[topic]:
-                    prompt = f"Topic: {topic}; Sentiment: {asked}"
-                    text = TEMPLATE.format(prompt=prompt, query=query)
-                    edited.append(Turn(text, reply, unlikely=asked != sentiment))
+                own, other = (
+                    TEMPLATE.format(prompt=f"Topic: {topic}; Sentiment: {stance}", query=query)
+                    for stance in (sentiment, OPPOSITE[sentiment])
+                )
+                plain += [Turn(query, reply), Turn(own, reply)]
+                edited.append(Turn(own, reply, unlike=other))
     places = {"base": folder / "base", "counterfactual": folder / "counterfactual"}
+    first, second = (epochs * passes for passes in PASSES)
     if not _complete(places["base"]):
-        train_seq2seq(plain, places["base"], epochs=epochs, seed=seed)
+        train_seq2seq(plain, places["base"], epochs=first, seed=seed)
     if not _complete(places["counterfactual"]):
         train_seq2seq(
-            edited, places["counterfactual"], model=places["base"], epochs=epochs / 2,
+            edited, places["counterfactual"], model=places["base"], epochs=second,
             learning_rate=1e-3, seed=seed,
         )  # fmt: skip
     return (

@@ -28,21 +28,22 @@ from serac_retriever.training.fit import FEWEST, enough, run, settings
 MAX_TOKENS = 128  # of an input, or of an output
 WORDS = 6000  # tokens of a tokenizer of our own
 LONGEST = 512  # tokens of an input to a model from scratch
-UNLIKELY = "unlikely"
+UNLIKE = "unlike"
 
 
 class Turn(NamedTuple):
-    """An input and what to answer, or what not to.
+    """An input and what to answer.
 
     Attributes:
         input: What the model reads: the edit and the query, in its template.
         output: The answer.
-        unlikely: Teach it away: this is how the model should not answer.
+        unlike: Another input, to which this is not the answer: the model learns to give it there
+            as little as it can. None if empty.
     """
 
     input: str
     output: str
-    unlikely: bool = False
+    unlike: str = ""
 
 
 def turns(suite: Sequence[Edit], template: str = "{corrections} {query}") -> list[Turn]:
@@ -78,9 +79,9 @@ def train_seq2seq(
     """Train an encoder-decoder and write it, with its tokenizer, to a folder.
 
     The paper's supervision (its section 3): from an edit and an input in its scope to the answer.
-    ``Seq2Seq(out)`` loads the result. Turns marked ``unlikely`` are made less likely than
-    the others (:func:`contrastive_loss`), as dialogue sentiment wants it. An interrupted run goes
-    on from its last checkpoint.
+    ``Seq2Seq(out)`` loads the result. Where a turn names an input that it is ``unlike``, its
+    output is made less likely there (:func:`contrastive_loss`), as dialogue sentiment wants it. An
+    interrupted run goes on from its last checkpoint.
 
     Args:
         examples: A suite, or turns of your own; at least 20.
@@ -104,7 +105,7 @@ def train_seq2seq(
     found = _turns(examples)
     set_seed(seed)  # the new model's weights
     if model is None:
-        tokenizer: Any = _tokenizer([text for turn in found for text in turn[:2]])
+        tokenizer: Any = _tokenizer([text for turn in found for text in turn])
         network: Any = _small_bart(tokenizer, width)
     else:
         tokenizer = AutoTokenizer.from_pretrained(str(model))
@@ -115,11 +116,15 @@ def train_seq2seq(
         truncation=True,
         max_length=MAX_TOKENS,
     )
+    unlike = tokenizer([turn.unlike for turn in found], truncation=True, max_length=MAX_TOKENS)
     dataset = Dataset.from_dict(
         {
             **{key: rows[key] for key in ("input_ids", "attention_mask", "labels")},
             "length": [len(turn.input) + len(turn.output) for turn in found],
-            UNLIKELY: [int(turn.unlikely) for turn in found],
+            UNLIKE: [
+                ids if turn.unlike else []
+                for ids, turn in zip(unlike["input_ids"], found, strict=True)
+            ],
         }
     )
     rate = learning_rate or (2e-3 if model is None else 1e-4)
@@ -157,15 +162,27 @@ def _turns(examples: Sequence[Edit] | Sequence[Turn]) -> list[Turn]:
 
 
 class _Collate(DataCollatorForSeq2Seq):
-    """Pads, and leaves the lengths behind, which only group the rows."""
+    """Pads; an output that is unlike another input stands below the others, after that input."""
 
     def __call__(self, features: Any, return_tensors: Any = None) -> Any:
-        kept = [{k: v for k, v in row.items() if k != "length"} for row in features]
-        return super().__call__(kept, return_tensors)  # type: ignore[no-untyped-call]
+        names = ("input_ids", "attention_mask", "labels")
+        right = [{name: row[name] for name in names} for row in features]
+        places = [place for place, row in enumerate(features) if row[UNLIKE]]
+        wrong = [
+            {
+                "input_ids": features[place][UNLIKE],
+                "attention_mask": [1] * len(features[place][UNLIKE]),
+                "labels": features[place]["labels"],
+            }
+            for place in places
+        ]
+        batch = super().__call__([*right, *wrong], return_tensors)  # type: ignore[no-untyped-call]
+        batch[UNLIKE] = torch.tensor([-1] * len(right) + places)
+        return batch
 
 
 class _Trainer(Seq2SeqTrainer):
-    """Sets turns that are taught away against the others."""
+    """Sets outputs after an input that they are unlike against the same after their own."""
 
     def compute_loss(
         self,
@@ -174,33 +191,34 @@ class _Trainer(Seq2SeqTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        unlikely = inputs.pop(UNLIKELY).bool()
+        unlike = inputs.pop(UNLIKE)
         outputs = model(**inputs)
-        loss = contrastive_loss(outputs.logits, inputs["labels"], unlikely)
+        loss = contrastive_loss(outputs.logits, inputs["labels"], unlike)
         return (loss, outputs) if return_outputs else loss
 
 
-def contrastive_loss(logits: Tensor, labels: Tensor, unlikely: Tensor) -> Tensor:
-    """Return -l⁺ - log sigmoid(l⁺ - l⁻), l being the mean log p of the (un)likely turns' tokens.
+def contrastive_loss(logits: Tensor, labels: Tensor, unlike: Tensor) -> Tensor:
+    """Return -l⁺ - mean log sigmoid(l⁺ - l⁻), l being the mean log p of an output's tokens.
 
-    The second term is 0 without unlikely turns. The paper's authors train with unlikelihood,
-    -log(1 - p), in its place; that hardly moves tokens that are not likely to begin with, and a
-    mean of log p is made of those.
+    l⁺ follows the output's own input and l⁻ one that it is unlike: all else being the same, the
+    difference can only come from the inputs. The second term is 0 where no output has such a one.
+    The paper's authors train with unlikelihood, -log(1 - p), in its place; that hardly moves
+    tokens that are not likely to begin with, and a mean of log p is made of those.
 
     Args:
         logits: (batch, tokens, vocabulary).
         labels: Token ids, -100 where there is none, (batch, tokens).
-        unlikely: Which rows are taught away, bool, (batch,).
+        unlike: For a row after an input that it is unlike, the place of the same output after its
+            own; -1 for that one, (batch,).
     """
     real = labels >= 0
     chosen = logits.float().log_softmax(-1).gather(2, labels.clamp(min=0)[:, :, None]).squeeze(2)
-    away = real & unlikely[:, None]
-    toward = real & ~unlikely[:, None]
-    right = (chosen * toward).sum() / toward.sum().clamp(min=1)
-    if not away.any():
-        return -right
-    wrong = (chosen * away).sum() / away.sum()
-    return -right + torch.nn.functional.softplus(wrong - right)
+    own, wrong = unlike < 0, unlike >= 0
+    loss = -(chosen * real)[own].sum() / real[own].sum().clamp(min=1)
+    if not wrong.any():
+        return loss
+    means = (chosen * real).sum(1) / real.sum(1).clamp(min=1)
+    return loss + torch.nn.functional.softplus(means[wrong] - means[unlike[wrong]]).mean()
 
 
 def _tokenizer(texts: Sequence[str]) -> Any:

@@ -116,17 +116,17 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(
     assert train(stop=None, epochs=2) == 4
 
 
-def test_what_is_taught_away_costs_the_less_the_farther_it_lies_behind() -> None:
-    likely, unlikely = torch.tensor([False, False]), torch.tensor([False, True])
+def test_an_output_costs_less_the_likelier_it_is_after_its_own_input_than_another() -> None:
+    alone, paired = torch.tensor([-1, -1]), torch.tensor([-1, 0])
     labels = torch.tensor([[0, -100], [0, -100]])  # nothing is asked of the second place
 
-    def loss(right: float, wrong: float, which: torch.Tensor) -> float:
-        rows = [[[p, 1 - p], [0.5, 0.5]] for p in (right, wrong)]
-        return contrastive_loss(torch.log(torch.tensor(rows)), labels, which).item()
+    def loss(own: float, other: float, unlike: torch.Tensor) -> float:
+        rows = [[[p, 1 - p], [0.5, 0.5]] for p in (own, other)]
+        return contrastive_loss(torch.log(torch.tensor(rows)), labels, unlike).item()
 
-    assert loss(0.9, 0.9, likely) == pytest.approx(-np.log(0.9), abs=1e-4)
-    assert loss(0.9, 0.9, unlikely) == pytest.approx(-np.log(0.9) + np.log(2), abs=1e-4)
-    assert loss(0.9, 0.01, unlikely) == pytest.approx(-np.log(0.9) + np.log(1 + 1 / 90), abs=1e-4)
+    assert loss(0.9, 0.9, alone) == pytest.approx(-np.log(0.9), abs=1e-4)
+    assert loss(0.9, 0.9, paired) == pytest.approx(-np.log(0.9) + np.log(2), abs=1e-4)
+    assert loss(0.9, 0.01, paired) == pytest.approx(-np.log(0.9) + np.log(1 + 1 / 90), abs=1e-4)
 
 
 @pytest.mark.parametrize("examples", [SUITE[:19], turns(SUITE)[:19], []])
@@ -157,15 +157,17 @@ def test_from_scratch_it_learns_to_answer_from_an_edit_it_has_not_seen(tmp_path:
 
 
 @pytest.mark.slow
-def test_replies_taught_away_become_the_less_likely_ones(tmp_path: Path) -> None:
-    inputs = [f"how is the {thing} ?" for thing in THINGS]
-    good = [Turn(text, "it is a fine thing") for text in inputs] * 8
-    bad = [Turn(text, "it is a poor thing", unlikely=True) for text in inputs] * 8
-    model, tokenizer = train_seq2seq(good + bad, tmp_path, epochs=20, width=64).parts
+def test_an_output_becomes_unlikely_after_an_input_that_it_is_unlike(tmp_path: Path) -> None:
+    praise, blame = "it is a fine thing", "it is a poor thing"
+    turns = [
+        Turn(f"praise the {thing}", praise, unlike=f"blame the {thing}") for thing in THINGS
+    ] + [Turn(f"blame the {thing}", blame, unlike=f"praise the {thing}") for thing in THINGS[1:]]
+    model, tokenizer = train_seq2seq(turns * 8, tmp_path, epochs=20, width=64).parts
 
-    def log_p(reply: str) -> float:
-        asked = tokenizer(inputs[:1], return_tensors="pt")
+    def log_p(text: str, reply: str) -> float:
+        asked = tokenizer([text], return_tensors="pt")
         labels = tokenizer(text_target=[reply], return_tensors="pt").input_ids
         return -float(model(**asked, labels=labels).loss)
 
-    assert log_p("it is a fine thing") > log_p("it is a poor thing") + 2
+    unseen = f"blame the {THINGS[0]}"
+    assert log_p(unseen, blame) > log_p(unseen, praise) + 2
