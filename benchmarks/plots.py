@@ -98,7 +98,8 @@ def _settings(cross_encoder: Path | None) -> Iterator[tuple[str, ScopeClassifier
     for k in (1, 2, 4, 8, 16):
         yield f"late interaction, k = {k}", LateInteractionScope.packaged(), k
     thorough = LateInteractionScope.packaged()
-    thorough.margin, thorough.glance = 2.0, ()  # the slowest: the head reads every candidate
+    # the slowest: the whole head reads every candidate
+    thorough.margin, thorough.glance, thorough.exit = 2.0, (), None
     yield "late interaction, k = 8, all judged", thorough, 8
     strict = LateInteractionScope.packaged()
     strict.threshold = strict.threshold_for(0.01)

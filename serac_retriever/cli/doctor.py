@@ -24,7 +24,8 @@ PACKAGES = (
 PARTS = {
     "encoder": (ENCODER_FOLDER, "encoder.onnx"),
     "tokenizer": (ENCODER_FOLDER, "tokenizer.json"),
-    "scope": (FOLDER / "late-interaction-scope", "scope.onnx"),
+    "scope, first stage": (FOLDER / "late-interaction-scope", "compare.onnx"),
+    "scope, second stage": (FOLDER / "late-interaction-scope", "scope.onnx"),
     "reader": (FOLDER / "reader", "reader.onnx"),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,23 +45,59 @@ class InteractionHead:
         path = weights(self.path.parent, self.path.name)
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def read(self, queries: Sequence[str], edits: Sequence[str]) -> list[list[Floats]]:
-        """Return the head's outputs for each (query, edit) pair.
-
-        Returns:
-            For each pair its logits, and where the head has them the span scores of the edit's
-            tokens, (tokens, 2).
-        """
+    def read(self, queries: Sequence[str], edits: Sequence[str]) -> Iterator[list[Floats]]:
+        """Yield the head's outputs for each (query, edit) pair: see :meth:`run`."""
         asked, told = self.encoder.token_states(queries), self.encoder.token_states(edits)
-        return [self._read(query, edit) for query, edit in zip(asked, told, strict=True)]
+        return map(self.run, asked, told)
 
-    def _read(self, query: TokenStates, edit: TokenStates) -> list[Floats]:
-        """Read one pair: a batch is hardly faster, and a pair's score must not hang on the others.
+    def run(self, query: Floats | TokenStates, edit: Floats | TokenStates) -> list[Floats]:
+        """Return the head's outputs for one pair's states, each (tokens, width).
 
-        The scope head rounds a tensor's numbers by the tensor's own range.
+        Of a whole head its logits, and where it has them the span scores of the edit's tokens,
+        (tokens, 2). One pair at a time: a batch is hardly faster, and a pair's score must not hang
+        on the others. The scope head rounds a tensor's numbers by the tensor's own range.
         """
         inputs = {}
         for side, states in (("query", query), ("edit", edit)):
             inputs[side] = states[None].astype(np.float32)
             inputs[f"{side}_mask"] = np.ones((1, len(states)), dtype=np.float32)
         return [output[0] for output in self._session.run(None, inputs)]
+
+
+class EarlyExit:
+    """Tells a head when it need not read on: what it has compared so far is plainly no match.
+
+    One hidden layer over a pair in short, as in DeeBERT (Xin et al., 2020).
+
+    Args:
+        hidden: Weights of the hidden layer, (numbers, units).
+        hidden_bias: Added to them, (units,).
+        out: Weights of the hidden units, (units,).
+        constant: Added at last, ().
+    """
+
+    def __init__(self, hidden: Floats, hidden_bias: Floats, out: Floats, constant: Floats) -> None:
+        self.hidden, self.hidden_bias = hidden, hidden_bias
+        self.out, self.constant = out, constant
+
+    def __call__(self, pooled: Floats) -> Floats:
+        """Return what it makes of a pair in short, (numbers,), or of many, (pairs, numbers).
+
+        Below 0 the head may stop.
+        """
+        units = (pooled @ self.hidden + self.hidden_bias).clip(min=0)
+        found: Floats = units @ self.out + self.constant
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write it, in float16."""
+        from safetensors.numpy import save_file
+
+        save_file({name: value.astype(np.float16) for name, value in vars(self).items()}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> EarlyExit:
+        """Read what :meth:`save` wrote."""
+        from safetensors.numpy import load_file
+
+        return cls(**{name: value.astype(np.float32) for name, value in load_file(path).items()})

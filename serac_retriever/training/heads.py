@@ -14,8 +14,8 @@ from serac_retriever.counterfactual.reader import HEAD as READER
 from serac_retriever.edit import Edit
 from serac_retriever.models import FOLDER, weights
 from serac_retriever.models.encoder import packaged_encoder
+from serac_retriever.scope.late_interaction import COMPARE, LateInteractionScope
 from serac_retriever.scope.late_interaction import HEAD as SCOPE
-from serac_retriever.scope.late_interaction import LateInteractionScope
 from serac_retriever.training import verdicts
 from serac_retriever.training.examples import Pair
 from serac_retriever.training.fit import enough, fit
@@ -26,6 +26,7 @@ from serac_retriever.training.interaction import (
     ReaderModel,
     ScopeModel,
     export_head,
+    export_stages,
 )
 from serac_retriever.training.recipe import suite_pairs
 from serac_retriever.training.relations import relation_edits
@@ -48,7 +49,7 @@ def train_scope_head(
 
     Args:
         pairs: What is in scope and what is not.
-        out: Where ``scope.onnx``, ``scope.safetensors`` and ``scope.json`` go.
+        out: Where the ONNX files, ``scope.safetensors`` and ``scope.json`` go.
         init: Folder of a head to start from; the encoder's own upper layers unless given.
         blend: Share of the trained weights in what is written, in (0, 1]; the rest are those it
             started from. Between the two a head keeps what it knew and most of what it learnt
@@ -129,7 +130,8 @@ def adapt_scope(
     if init is not None:
         before = LateInteractionScope.load(init)
         scope.temperature, scope.bias = before.temperature, before.bias
-        scope.glance, scope.margin, scope.threshold = before.glance, before.margin, before.threshold
+        scope.glance, scope.exit = before.glance, before.exit
+        scope.margin, scope.threshold = before.margin, before.threshold
         scope.save(out)
     return scope
 
@@ -211,5 +213,7 @@ def _write(head: Interaction, out: Path, name: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     halves = {key: value.half().contiguous() for key, value in head.state_dict().items()}
     save_file(halves, out / Path(name).with_suffix(".safetensors").name)
-    # it judges candidates of every query; the reader reads where one was in scope
-    export_head(head, out / name, integers=name == SCOPE)
+    if name == SCOPE:  # it judges candidates of every query
+        export_stages(head, out / COMPARE, out / SCOPE)
+    else:  # it reads where one was in scope
+        export_head(head, out / name)

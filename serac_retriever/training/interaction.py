@@ -9,9 +9,9 @@ which know English already.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,30 +62,25 @@ class Interaction(nn.Module):
             edit: As ``query``, (batch, edit tokens, 768).
             edit_mask: As ``query_mask``.
         """
-        query, edit = self._compared(query, query_mask, edit, edit_mask)
-        states = torch.cat([query + self.side.weight[0], edit + self.side.weight[1]], dim=1)
-        mask = torch.cat([query_mask, edit_mask], dim=1)
-        hidden = ((1 - mask) * -1e4)[:, None, None, :].to(states.dtype)
-        for layer in self.layers:
-            out = layer(states, hidden)
-            states = out[0] if isinstance(out, tuple) else out
-        asked, told = states[:, : query.shape[1]], states[:, query.shape[1] :]
-        # one token that fits nothing decides against a pair, so the extremes count, too
-        pooled = [
-            _mean(asked, query_mask), _mean(told, edit_mask),
-            _most(asked, query_mask), _most(told, edit_mask), asked[:, 0],
-        ]  # fmt: skip
-        logits = self.head(torch.cat(pooled, dim=1))
-        if self.spans is None:
-            return logits
-        return logits, self.spans(told) + ((1 - edit_mask) * -1e4)[:, :, None]
+        asked, told, _ = self.compared(query, query_mask, edit, edit_mask)
+        return self.joined(asked, query_mask, told, edit_mask)
 
-    def _compared(
+    def compared(
         self, query: Tensor, query_mask: Tensor, edit: Tensor, edit_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Add to each token how it differs from what it is aligned with on the other side.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return each side's tokens after they were set beside the other's, and both in short.
 
-        As in decomposable attention and ESIM: attention alone learns to compare only slowly.
+        To each token is added how it differs from what it is aligned with on the other side, as in
+        decomposable attention and ESIM: attention alone learns to compare only slowly.
+
+        Args:
+            query: As in :meth:`forward`; so are the others.
+            query_mask: See there.
+            edit: See there.
+            edit_mask: See there.
+
+        Returns:
+            (batch, query tokens, 384), (batch, edit tokens, 384) and (batch, 1920).
         """
         middle, top = (
             _unit(query[..., half]) @ _unit(edit[..., half]).transpose(1, 2) for half in HALVES
@@ -94,11 +89,34 @@ class Interaction(nn.Module):
         to_edit = torch.softmax(similar + ((1 - edit_mask) * -1e4)[:, None, :], dim=-1)
         back = similar.transpose(1, 2) + ((1 - query_mask) * -1e4)[:, None, :]
         to_query = torch.softmax(back, dim=-1)
-        return self._differing(query, to_edit @ edit), self._differing(edit, to_query @ query)
+        states = torch.cat([query, edit], dim=1)
+        apart = self._differing(states, torch.cat([to_edit @ edit, to_query @ query], dim=1))
+        asked = apart[:, : query.shape[1]] + self.side.weight[0]
+        told = apart[:, query.shape[1] :] + self.side.weight[1]
+        return asked, told, _pooled(asked, query_mask, told, edit_mask)
+
+    def joined(self, asked: Tensor, query_mask: Tensor, told: Tensor, edit_mask: Tensor) -> Any:
+        """Return what :meth:`forward` does, from what :meth:`compared` gave."""
+        states = torch.cat([asked, told], dim=1)
+        mask = torch.cat([query_mask, edit_mask], dim=1)
+        hidden = ((1 - mask) * -1e4)[:, None, None, :].to(states.dtype)
+        for layer in self.layers:
+            out = layer(states, hidden)
+            states = out[0] if isinstance(out, tuple) else out
+        asked, told = states[:, : asked.shape[1]], states[:, asked.shape[1] :]
+        logits = self.head(_pooled(asked, query_mask, told, edit_mask))
+        if self.spans is None:
+            return logits
+        return logits, self.spans(told) + ((1 - edit_mask) * -1e4)[:, :, None]
 
     def _differing(self, states: Tensor, aligned: Tensor) -> Tensor:
         apart = states - aligned
-        compared: Tensor = self.compare(torch.cat([apart, apart.abs(), states * aligned], dim=-1))
+        first, *rest = self.compare
+        weight, bias = cast(nn.Linear, first).weight, cast(nn.Linear, first).bias
+        differences = torch.cat([apart, apart.abs()], dim=-1)
+        hidden = nn.functional.linear(differences, weight[:, : 4 * WIDTH], bias)
+        hidden = hidden + nn.functional.linear(states * aligned, weight[:, 4 * WIDTH :])
+        compared: Tensor = nn.Sequential(*rest)(hidden)
         return states[..., :WIDTH] + compared
 
 
@@ -244,33 +262,73 @@ class CollateReadings(Collate):
         return batch
 
 
-def export_head(head: Interaction, path: Path, *, integers: bool = False) -> Path:
+def export_head(head: Interaction, path: Path) -> Path:
     """Write a head as ONNX and return the path.
 
     Inputs: ``query``, ``query_mask``, ``edit``, ``edit_mask``, float32, as in
     :meth:`Interaction.forward`. Outputs: ``logits`` and, with spans, ``spans``.
+    """
+    outputs = ["logits"] if head.spans is None else ["logits", "spans"]
+    return _write(head, path, 2 * WIDTH, outputs)
+
+
+def export_stages(head: Interaction, first: Path, second: Path) -> None:
+    """Write a head as two ONNX files: most pairs need no more than the first.
+
+    Both multiply whole numbers, twice as fast (a logit moves by some 0.15).
 
     Args:
         head: The head.
-        path: The file.
-        integers: Multiply whole numbers, twice as fast (a logit moves by some 0.15).
+        first: For :meth:`Interaction.compared`; outputs ``asked``, ``told``, ``pooled``.
+        second: For :meth:`Interaction.joined`; takes ``asked`` and ``told`` as ``query`` and
+            ``edit``; output ``logits``.
     """
+    compared = ["asked", "told", "pooled"]
+    stage = _Stage(head, head.compared)
+    # a few products run so high that, rounded beside them, the others would be lost
+    _write(stage, first, 2 * WIDTH, compared, integers=True, spared=(2 * WIDTH, WIDTH))
+    _write(_Stage(head, head.joined), second, WIDTH, ["logits"], integers=True)
 
+
+class _Stage(nn.Module):
+    """One method of a head, as a module."""
+
+    def __init__(self, head: Interaction, method: Callable[..., Any]) -> None:
+        super().__init__()
+        self.head = head
+        self.method = method
+
+    def forward(self, query: Tensor, query_mask: Tensor, edit: Tensor, edit_mask: Tensor) -> Any:
+        return self.method(query, query_mask, edit, edit_mask)
+
+
+def _write(module: nn.Module, path: Path, width: int, outputs: list[str], **numbers: Any) -> Path:
     def dim(name: str) -> Any:
         return torch.export.Dim(name, max=512)
 
-    states = torch.rand(2, 16, 2 * WIDTH)
+    states = torch.rand(2, 16, width)
     sides = (states[:, :7], torch.ones(2, 7), states[:, 7:], torch.ones(2, 9))
     batch, query, edit = torch.export.Dim("batch"), dim("query_tokens"), dim("edit_tokens")
     return write_onnx(
-        head,
+        module,
         sides,
         path,
-        integers=integers,
+        **numbers,
         input_names=["query", "query_mask", "edit", "edit_mask"],
-        output_names=["logits"] if head.spans is None else ["logits", "spans"],
+        output_names=outputs,
         dynamic_shapes=({0: batch, 1: query},) * 2 + ({0: batch, 1: edit},) * 2,
     )
+
+
+def _pooled(asked: Tensor, query_mask: Tensor, told: Tensor, edit_mask: Tensor) -> Tensor:
+    """Return a pair in short: one token that fits nothing decides, so the extremes count, too."""
+    return torch.cat(
+        [
+            _mean(asked, query_mask), _mean(told, edit_mask),
+            _most(asked, query_mask), _most(told, edit_mask), asked[:, 0],
+        ],
+        dim=1,
+    )  # fmt: skip
 
 
 def _mean(states: Tensor, mask: Tensor) -> Tensor:

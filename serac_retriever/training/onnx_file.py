@@ -21,7 +21,13 @@ SMALL = 10_000  # tensors under this many numbers stay float32: they weigh nothi
 
 
 def write_onnx(
-    module: Any, inputs: tuple[Any, ...], path: Path, *, integers: bool = False, **names: Any
+    module: Any,
+    inputs: tuple[Any, ...],
+    path: Path,
+    *,
+    integers: bool = False,
+    spared: tuple[int, int] | None = None,
+    **names: Any,
 ) -> Path:
     """Write a PyTorch module as ONNX and return the path.
 
@@ -31,6 +37,7 @@ def write_onnx(
         path: The file.
         integers: Multiply whole numbers, twice as fast: weights of seven bits, by column, and what
             they are multiplied with of eight, by tensor.
+        spared: Weights of this shape, (in, out), are multiplied as floats all the same.
         **names: ``input_names``, ``output_names`` and ``dynamic_shapes``, as ``torch.onnx.export``
             takes them.
     """
@@ -52,10 +59,13 @@ def write_onnx(
             **names,
         )
         if integers:
-            quant_pre_process(plain, plain, skip_optimization=True, skip_symbolic_shape=True)
+            quant_pre_process(plain, plain, skip_symbolic_shape=True)
+            graph = onnx.load(plain).graph
+            kept = {one.name for one in graph.initializer if tuple(one.dims) == spared}
             quantize_dynamic(
                 plain,
                 plain,
+                nodes_to_exclude=[node.name for node in graph.node if kept & {*node.input}],
                 op_types_to_quantize=["MatMul"],
                 weight_type=QuantType.QInt8,
                 per_channel=True,

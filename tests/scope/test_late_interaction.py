@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serac_retriever import Candidate, Edit, LateInteractionScope
+from serac_retriever import Candidate, Edit, LateInteractionScope, ScopeClassifier
 from serac_retriever.errors import WeightsNotFoundError
 from serac_retriever.models import FOLDER
 from serac_retriever.suites import read_suite
@@ -41,7 +41,7 @@ def test_what_a_glance_turns_away_is_not_read(tmp_path: Path) -> None:
     blind = LateInteractionScope(folder=tmp_path / "no-weights-here", glance=(1, 0, 0, 0, 0, -0.5))
     far = Candidate(edit=Edit(prompt=PM, target="t"), similarity=0.4)
     assert blind.score_pairs([("q", far)]) == [0.0]
-    with pytest.raises(WeightsNotFoundError, match=r"scope\.onnx"):
+    with pytest.raises(WeightsNotFoundError, match=r"compare\.onnx"):
         blind.score_pairs([("q", far.model_copy(update={"similarity": 0.6}))])
 
 
@@ -51,12 +51,38 @@ def test_a_glance_loses_hardly_a_thing_that_the_head_would_accept(
     edits = read_suite(DEV)[:60]
     pairs = [(e.query, edit.prompt) for edit in edits for e in edit.in_scope]
     strangers = [(pairs[place][0], pairs[place - 40][1]) for place in range(len(pairs))]
-    thorough = scope.model_copy(update={"glance": ()})
+    thorough = scope.model_copy(update={"glance": (), "exit": None})
     kept, every = np.array(scope.score(pairs)), np.array(thorough.score(pairs))
     assert (kept[every > scope.threshold] > 0).mean() > 0.99
     assert np.allclose(kept[kept > 0], every[kept > 0], atol=1e-3)
     turned_away = [score == 0 for score in scope.score(strangers)]
     assert np.mean(turned_away) > 0.8
+
+
+def test_an_exit_stops_what_the_head_would_not_accept_and_alters_no_other_score(
+    scope: LateInteractionScope,
+) -> None:
+    asked = scope.model_copy(update={"glance": ()})
+    thorough = asked.model_copy(update={"exit": None})
+    edits = read_suite(DEV)[60:120]
+    inside = [(e.query, edit.prompt) for edit in edits for e in edit.in_scope]
+    near = [(e.query, edit.prompt) for edit in edits for e in edit.out_of_scope]
+    scores, every = (np.array(one.score(inside + near)) for one in (asked, thorough))
+    assert (every > 0).all()
+    assert (scores[scores > 0] == every[scores > 0]).all()
+    accepted = every[: len(inside)] > scope.threshold
+    assert (scores[: len(inside)][accepted] > 0).mean() > 0.99
+    assert (scores[len(inside) :] == 0).mean() > 0.3
+
+
+def test_it_is_saved_with_its_weights_and_its_exit(
+    scope: LateInteractionScope, tmp_path: Path
+) -> None:
+    folder = scope.save(tmp_path / "mine")
+    pairs = [("Who's the current British PM?", PM), ("Who is the UK foreign minister?", PM)]
+    assert ScopeClassifier.load(folder).score(pairs) == scope.score(pairs)
+    without = scope.model_copy(update={"exit": None}).save(tmp_path / "without")
+    assert LateInteractionScope.load(without).exit is None
 
 
 def test_it_is_calibrated_for_the_packaged_encoder(scope: LateInteractionScope) -> None:

@@ -18,12 +18,14 @@ from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.models.interaction import InteractionHead
 from serac_retriever.training.interaction import (
     MAX_TOKENS,
+    WIDTH,
     Collate,
     CollateReadings,
     Interaction,
     ReaderModel,
     ScopeModel,
     export_head,
+    export_stages,
 )
 
 ROWS: list[dict[str, Any]] = [
@@ -187,27 +189,43 @@ def test_an_answer_that_was_cut_off_is_not_taught() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spans", [True, False], ids=["reader", "scope"])
 def test_the_exported_head_says_what_the_trained_one_says(
-    reader: ReaderModel, tmp_path: Path, spans: bool
+    reader: ReaderModel, tmp_path: Path
 ) -> None:
-    if spans:
-        model: Any = reader
-    else:
-        torch.manual_seed(0)
-        model = ScopeModel().eval()
-    path = export_head(model.head, tmp_path / "new" / "head.onnx")
+    path = export_head(reader.head, tmp_path / "new" / "head.onnx")
     assert path.stat().st_size < 12e6  # a quarter of its float32
     head = InteractionHead(path)
     for size in (1, 2, len(ROWS)):
         for begin in range(len(ROWS) - size + 1):
             rows = ROWS[begin : begin + size]
             read = head.read([row["query"] for row in rows], [row["edit"] for row in rows])
-            for ours, theirs in zip(read, said(model, rows), strict=True):
-                assert np.atleast_1d(ours[0]) == pytest.approx(np.atleast_1d(theirs[0]), abs=2e-2)
-                assert len(ours) == len(theirs)
-                if spans:
-                    assert np.abs(ours[1] - theirs[1]).max() < 5e-2
-    if spans:  # the tolerance tells something: pairs differ by far more
-        logits = np.array([logits for logits, _ in said(model, ROWS)])
-        assert logits.std(axis=0).max() > 0.05
+            for (logits, spans), (their_logits, their_spans) in zip(
+                read, said(reader, rows), strict=True
+            ):
+                assert logits == pytest.approx(their_logits, abs=2e-2)
+                assert np.abs(spans - their_spans).max() < 5e-2
+    # the tolerance tells something: pairs differ by far more
+    logits = np.array([logits for logits, _ in said(reader, ROWS)])
+    assert logits.std(axis=0).max() > 0.05
+
+
+@pytest.mark.slow
+def test_the_two_stages_say_what_the_whole_head_says(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = ScopeModel().eval()
+    with torch.no_grad():
+        model.head.head[-1].weight *= 4
+    first, second = tmp_path / "compare.onnx", tmp_path / "scope.onnx"
+    export_stages(model.head, first, second)
+    assert first.stat().st_size < second.stat().st_size < 12e6
+    compared = InteractionHead(first).read(
+        *zip(*((r["query"], r["edit"]) for r in ROWS), strict=True)
+    )
+    theirs = [float(np.squeeze(logits)) for (logits,) in said(model, ROWS)]
+    ours = []
+    for asked, told, pooled in compared:
+        assert pooled[:WIDTH] == pytest.approx(asked.mean(axis=0), abs=1e-4)
+        assert pooled[3 * WIDTH : 4 * WIDTH] == pytest.approx(told.max(axis=0), abs=1e-4)
+        ours.append(float(InteractionHead(second).run(asked, told)[0][0]))
+    assert ours == pytest.approx(theirs, abs=0.05)  # whole numbers
+    assert np.std(theirs) > 0.1
