@@ -39,8 +39,8 @@ class LateInteractionScope(ScopeClassifier):
         glance: Weights of the five numbers of ``Words.resemblance`` (``models/words.py``), and a
             constant. A pair whose weighted sum is below 0 is out of scope, and neither text is
             read: most of what production hears. Without weights every pair is.
-        exit: Stops between the two files where a pair is out of scope already: for nine tenths of
-            the strangers that a glance let pass, and half of the near misses. None never stops.
+        exit: Stops between the two files where a pair is plainly out of scope by then: most of the
+            strangers that a glance let pass, and many near misses. They score 0. None never stops.
 
     Example:
         >>> scope = LateInteractionScope.packaged()
@@ -121,6 +121,7 @@ class LateInteractionScope(ScopeClassifier):
         if folder.resolve() != self.folder.resolve():
             for stage in (COMPARE, HEAD):
                 shutil.copy(self.folder / stage, folder / stage)
+        (folder / EXIT).unlink(missing_ok=True)  # another head's must not stop this one
         if self.exit:
             self.exit.save(folder / EXIT)
         return folder

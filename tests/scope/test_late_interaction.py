@@ -81,8 +81,8 @@ def test_it_is_saved_with_its_weights_and_its_exit(
     folder = scope.save(tmp_path / "mine")
     pairs = [("Who's the current British PM?", PM), ("Who is the UK foreign minister?", PM)]
     assert ScopeClassifier.load(folder).score(pairs) == scope.score(pairs)
-    without = scope.model_copy(update={"exit": None}).save(tmp_path / "without")
-    assert LateInteractionScope.load(without).exit is None
+    without = scope.model_copy(update={"exit": None}).save(folder)
+    assert LateInteractionScope.load(without).exit is None  # none is left of another head
 
 
 def test_it_is_calibrated_for_the_packaged_encoder(scope: LateInteractionScope) -> None:
