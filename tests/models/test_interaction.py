@@ -98,3 +98,5 @@ def test_an_exit_says_the_same_of_a_pair_alone_and_among_others_and_once_it_was_
     stored = EarlyExit.load(tmp_path / "exit.safetensors")
     assert stored(pairs) == pytest.approx(early(pairs), abs=0.5)  # float16; they run to hundreds
     assert np.abs(early(pairs)).max() > 50
+    assert stored == EarlyExit.load(tmp_path / "exit.safetensors")
+    assert stored not in (early, "exit")
