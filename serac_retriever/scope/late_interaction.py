@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from serac_retriever.errors import ScopeError
 from serac_retriever.models import FOLDER
 from serac_retriever.models.interaction import EarlyExit, Floats, InteractionHead
 from serac_retriever.models.words import packaged_words
@@ -128,6 +129,12 @@ class LateInteractionScope(ScopeClassifier):
 
     @classmethod
     def _restored(cls, folder: Path, settings: dict[str, Any]) -> Self:
-        stops = (folder / EXIT).is_file()
-        exit = EarlyExit.load(folder / EXIT) if stops else None
+        path = folder / EXIT
+        try:
+            exit = EarlyExit.load(path) if path.is_file() else None
+        except Exception as error:  # safetensors' own, a name, a shape: whatever ails the file
+            raise ScopeError(
+                f"Expected the weights of an early exit in {path}, got: {error}. Save the "
+                "classifier again, or remove the file: it only saves time."
+            ) from error
         return cls(folder=folder, **{"exit": exit, **settings})

@@ -38,7 +38,7 @@ class Turn(NamedTuple):
         input: What the model reads: the edit and the query, in its template.
         output: The answer.
         unlike: Another input, to which this is not the answer: the model learns to give it there
-            as little as it can. None if empty.
+            as little as it can. Empty for none.
     """
 
     input: str

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serac_retriever import Candidate, Edit, LateInteractionScope, ScopeClassifier
-from serac_retriever.errors import WeightsNotFoundError
+from serac_retriever.errors import ScopeError, WeightsNotFoundError
 from serac_retriever.models import FOLDER
 from serac_retriever.suites import read_suite
 
@@ -83,6 +83,13 @@ def test_it_is_saved_with_its_weights_and_its_exit(
     assert ScopeClassifier.load(folder).score(pairs) == scope.score(pairs)
     without = scope.model_copy(update={"exit": None}).save(folder)
     assert LateInteractionScope.load(without).exit is None  # none is left of another head
+
+
+def test_a_broken_exit_is_named(scope: LateInteractionScope, tmp_path: Path) -> None:
+    folder = scope.save(tmp_path / "mine")
+    (folder / "exit.safetensors").write_bytes(b"cut off")
+    with pytest.raises(ScopeError, match=r"early exit in .*exit\.safetensors.*remove the file"):
+        ScopeClassifier.load(folder)
 
 
 def test_it_is_calibrated_for_the_packaged_encoder(scope: LateInteractionScope) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 from hypothesis import strategies as st
 
-from serac_retriever import Edit, Example
+from serac_retriever import Edit, Example, read_suite
+from serac_retriever.training.relations import relation_edits
 
+DEV = Path(__file__).parents[2] / "data" / "everyday" / "dev.jsonl"
 NAMES = ["Ada Quill", "Ada Quilt", "Bob Ink", "Room 12", "Room 21", "A. Quill", "ada quill"]
 FORMS = ["Who taught {}?", "{} is found in", "When did {} open?"]
 
@@ -47,3 +50,9 @@ def about(subject: str, form: str = "Who taught {}?", target: str = "x", *asked:
         in_scope=[Example(query=query, tag="paraphrase") for query in asked],
         metadata={"subject": subject},
     )
+
+
+def three_parts() -> list[list[list[Edit]]]:
+    """Two suites of different styles, each cut in three: to fit on, to set limits by, unseen."""
+    everyday, relations = read_suite(DEV), relation_edits(120, random.Random(1))
+    return [[everyday[start : start + 40], relations[start : start + 40]] for start in (0, 40, 80)]

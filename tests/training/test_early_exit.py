@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import numpy as np
 
 from serac_retriever import LateInteractionScope
 from serac_retriever.scope.calibration import Pair
-from serac_retriever.suites import read_suite
 from serac_retriever.training.early_exit import fit_early_exit
 from serac_retriever.training.glance import accepted, strangers
-from serac_retriever.training.relations import relation_edits
-
-DEV = Path(__file__).parents[2] / "data" / "everyday" / "dev.jsonl"
+from tests.training.drawn import three_parts
 
 
 def test_it_lets_strangers_go_and_keeps_what_the_head_accepts() -> None:
     scope = LateInteractionScope.packaged()
-    everyday, relations = read_suite(DEV), relation_edits(120, random.Random(1))
-    fitting, validation, unseen = (
-        [everyday[start : start + 40], relations[start : start + 40]] for start in (0, 40, 80)
-    )
+    fitting, validation, unseen = three_parts()
     early = fit_early_exit(scope, fitting, validation, random.Random(0))
 
     def stopped(pairs: list[Pair]) -> np.ndarray:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 from serac_retriever import LateInteractionScope
-from serac_retriever.suites import read_suite
 from serac_retriever.training.glance import accepted, fit_glance, strangers
-from serac_retriever.training.relations import relation_edits
-
-DEV = Path(__file__).parents[2] / "data" / "everyday" / "dev.jsonl"
+from tests.training.drawn import three_parts
 
 
 def test_it_turns_strangers_away_and_keeps_what_the_head_accepts() -> None:
     scope = LateInteractionScope.packaged()
-    everyday, relations = read_suite(DEV), relation_edits(120, random.Random(1))
-    fitting, validation, unseen = (
-        [everyday[start : start + 40], relations[start : start + 40]] for start in (0, 40, 80)
-    )
+    fitting, validation, unseen = three_parts()
     scope.glance = fit_glance(scope, fitting, validation, random.Random(0))
     assert len(scope.glance) == 6
     wanted = [pair for suite in unseen for pair in accepted(scope, suite)]
