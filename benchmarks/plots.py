@@ -99,7 +99,7 @@ def _settings(cross_encoder: Path | None) -> Iterator[tuple[str, ScopeClassifier
         yield f"late interaction, k = {k}", LateInteractionScope.packaged(), k
     thorough = LateInteractionScope.packaged()
     # the slowest: the whole head reads every candidate
-    thorough.margin, thorough.glance, thorough.exit = 2.0, (), None
+    thorough.margin, thorough.glance, thorough.exit = 2.0, None, None
     yield "late interaction, k = 8, all judged", thorough, 8
     strict = LateInteractionScope.packaged()
     strict.threshold = strict.threshold_for(0.01)

@@ -25,6 +25,7 @@ PARTS = {
     "encoder": (ENCODER_FOLDER, "encoder.onnx"),
     "tokenizer": (ENCODER_FOLDER, "tokenizer.json"),
     "scope, first stage": (FOLDER / "late-interaction-scope", "compare.onnx"),
+    "scope, glance": (FOLDER / "late-interaction-scope", "glance.safetensors"),
     "scope, early exit": (FOLDER / "late-interaction-scope", "exit.safetensors"),
     "scope, second stage": (FOLDER / "late-interaction-scope", "scope.onnx"),
     "reader": (FOLDER / "reader", "reader.onnx"),

@@ -102,7 +102,7 @@ def lookup_threshold(suite: Sequence[Edit], scope: EmbeddingScope) -> float:
 def full_scan(bench: Bench) -> FullScan:
     """Return the bench that scores every query against every edit, with the same classifier."""
     ours = bench.scope.scope if isinstance(bench.scope, RememberedScope) else bench.scope
-    all_judged = {"margin": 2.0, "glance": (), "exit": None}  # the whole head reads every pair
+    all_judged = {"margin": 2.0, "glance": None, "exit": None}  # the whole head reads every pair
     fields = type(ours).model_fields
     update = {name: value for name, value in all_judged.items() if name in fields}
     scope = RememberedScope.of(ours.model_copy(update=update))

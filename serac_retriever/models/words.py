@@ -50,11 +50,12 @@ class Words:
         return np.array(self.encoder.pieces(text) or [UNKNOWN], dtype=np.int32)
 
     def resemblance(self, query: str, texts: Sequence[str], cosines: Sequence[float]) -> Floats:
-        """Return how alike a query and each of some texts are, as five numbers.
+        """Return how alike a query and each of some texts are, as seven numbers.
 
         The cosine; then, of the query's pieces and of the text's, how well each is matched by its
         best counterpart on the other side, by weight: on average (a share, in [0, 1]) and in all
-        (the length of the vector of matches: much in common counts more than little).
+        (the length of the vector of matches: much in common counts more than little). At last the
+        logarithms of how many pieces either has: of a long text little need be matched.
 
         Args:
             query: The query.
@@ -62,18 +63,19 @@ class Words:
             cosines: The cosine similarity of the query to each text.
 
         Returns:
-            Shape (len(texts), 5).
+            Shape (len(texts), 7).
 
         Example:
             >>> alike, unlike = Words().resemblance(
             ...     "Who wrote Emma?", ["Emma's author", "Capital of Peru?"], [0.7, 0.1])
-            >>> bool((alike > unlike).all())
+            >>> bool((alike > unlike)[:5].all())
             True
         """
         vectors, weight = self._table
         asked, told = self._pieces(query), [self._pieces(text) for text in texts]
         every = np.concatenate(told)
-        starts = np.cumsum([0, *(len(one) for one in told[:-1])])
+        lengths = np.array([len(one) for one in told])
+        starts = np.cumsum(lengths) - lengths
         similar = (vectors[asked] @ vectors[every].T).clip(min=0)
         ours, theirs = weight[asked], weight[every]
         matched = np.maximum.reduceat(similar, starts, axis=1) * ours[:, None]
@@ -85,8 +87,11 @@ class Words:
                 np.add.reduceat(matching, starts) / np.add.reduceat(theirs, starts),
                 np.sqrt((matched**2).sum(axis=0)),
                 np.sqrt(np.add.reduceat(matching**2, starts)),
+                np.full(len(texts), np.log(len(asked))),
+                np.log(lengths),
             ],
             axis=1,
+            dtype=np.float32,
         )
 
 

@@ -16,13 +16,14 @@ from pydantic import Field
 
 from serac_retriever.errors import ScopeError
 from serac_retriever.models import FOLDER
-from serac_retriever.models.interaction import EarlyExit, Floats, InteractionHead
+from serac_retriever.models.interaction import Floats, InteractionHead
+from serac_retriever.models.perceptron import Perceptron
 from serac_retriever.models.words import packaged_words
 from serac_retriever.scope.calibration import Pair
 from serac_retriever.scope.classifier import ScopeClassifier
 
 COMPARE, HEAD = "compare.onnx", "scope.onnx"
-EXIT = "exit.safetensors"
+ASKED_FIRST = ("glance", "exit")  # fields, and their files' names
 
 
 class LateInteractionScope(ScopeClassifier):
@@ -37,11 +38,14 @@ class LateInteractionScope(ScopeClassifier):
             other, token by token, and the layers that then read them together.
         temperature: Divides the head's logit, so that scores are probabilities.
         bias: Added to it afterwards.
-        glance: Weights of the five numbers of ``Words.resemblance`` (``models/words.py``), and a
-            constant. A pair whose weighted sum is below 0 is out of scope, and neither text is
-            read: most of what production hears. Without weights every pair is.
-        exit: Stops between the two files where a pair is plainly out of scope by then: most of the
-            strangers that a glance let pass, and many near misses. They score 0. None never stops.
+        glance: Looks at the seven numbers of ``Words.resemblance`` (``models/words.py``). Below 0 a
+            pair is out of scope and neither text is read: most of what production hears. None
+            reads every pair.
+        exit: Looks at what the first file makes of a pair. Below 0 it is out of scope and the
+            second is not asked: most of the strangers that the glance let pass, and many near
+            misses (an early exit, as in DeeBERT, Xin et al., 2020). None never stops.
+
+    Together they are a cascade (Viola and Jones, 2001); what either stops scores 0.
 
     Example:
         >>> scope = LateInteractionScope.packaged()
@@ -56,8 +60,8 @@ class LateInteractionScope(ScopeClassifier):
     folder: Path = Field(exclude=True)
     temperature: float = Field(default=1.0, gt=0)
     bias: float = 0.0
-    glance: tuple[float, ...] = ()
-    exit: EarlyExit | None = Field(default=None, exclude=True, repr=False)
+    glance: Perceptron | None = Field(default=None, exclude=True, repr=False)
+    exit: Perceptron | None = Field(default=None, exclude=True, repr=False)
 
     @classmethod
     def packaged(cls) -> Self:
@@ -73,25 +77,22 @@ class LateInteractionScope(ScopeClassifier):
         scores = np.zeros(len(pairs))
         near = [*range(len(pairs))]
         if self.glance:
-            near = np.flatnonzero(self.glances(pairs) >= 0).tolist()
+            near = np.flatnonzero(self.glance(self.resemblance(pairs)) >= 0).tolist()
         texts = [(pairs[place][0], pairs[place][1].edit.prompt) for place in near]
         logits = self._read(texts, self.exit) / self.temperature + self.bias
         scores[near] = np.exp(-np.logaddexp(0, -logits))
         found: list[float] = scores.tolist()
         return found
 
-    def glances(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-        """Return what a glance makes of each (query, candidate): below 0, it is not read."""
-        *factors, constant = self.glance
-        found: list[float] = []
+    def resemblance(self, pairs: Sequence[Pair]) -> Floats:
+        """Return how alike the words of each (query, candidate) are: what :attr:`glance` sees."""
+        found = [np.zeros((0, 7), dtype=np.float32)]
         for query, row in groupby(pairs, key=itemgetter(0)):
             candidates = [candidate for _, candidate in row]
             prompts = [candidate.edit.prompt for candidate in candidates]
             similar = [candidate.similarity for candidate in candidates]
-            found += (
-                packaged_words().resemblance(query, prompts, similar) @ factors + constant
-            ).tolist()
-        return np.array(found)
+            found.append(packaged_words().resemblance(query, prompts, similar))
+        return np.concatenate(found)
 
     def compared(self, texts: Sequence[tuple[str, str]]) -> Iterator[list[Floats]]:
         """Yield what the first stage makes of each (query, prompt) pair.
@@ -106,7 +107,7 @@ class LateInteractionScope(ScopeClassifier):
         return self._read(texts, None)
 
     def _read(
-        self, texts: Sequence[tuple[str, str]], exit: EarlyExit | None
+        self, texts: Sequence[tuple[str, str]], exit: Perceptron | None
     ) -> npt.NDArray[np.float64]:
         """Return the logits of pairs; of those that an exit stops, minus infinity."""
         logits = np.full(len(texts), -np.inf)
@@ -122,19 +123,25 @@ class LateInteractionScope(ScopeClassifier):
         if folder.resolve() != self.folder.resolve():
             for stage in (COMPARE, HEAD):
                 shutil.copy(self.folder / stage, folder / stage)
-        (folder / EXIT).unlink(missing_ok=True)  # another head's must not stop this one
-        if self.exit:
-            self.exit.save(folder / EXIT)
+        for name in ASKED_FIRST:
+            (folder / f"{name}.safetensors").unlink(missing_ok=True)  # another head's are not its
+            if (perceptron := getattr(self, name)) is not None:
+                perceptron.save(folder / f"{name}.safetensors")
         return folder
 
     @classmethod
     def _restored(cls, folder: Path, settings: dict[str, Any]) -> Self:
-        path = folder / EXIT
-        try:
-            exit = EarlyExit.load(path) if path.is_file() else None
-        except Exception as error:  # safetensors' own, a name, a shape: whatever ails the file
-            raise ScopeError(
-                f"Expected the weights of an early exit in {path}, got: {error}. Save the "
-                "classifier again, or remove the file: it only saves time."
-            ) from error
-        return cls(folder=folder, **{"exit": exit, **settings})
+        return cls(
+            folder=folder, **{name: _stored(folder, name) for name in ASKED_FIRST}, **settings
+        )
+
+
+def _stored(folder: Path, name: str) -> Perceptron | None:
+    path = folder / f"{name}.safetensors"
+    try:
+        return Perceptron.load(path) if path.is_file() else None
+    except Exception as error:  # safetensors' own, a name, a shape: whatever ails the file
+        raise ScopeError(
+            f"Expected the weights of a classifier's {name} in {path}, got: {error}. Save the "
+            "classifier again, or remove the file: it only saves time."
+        ) from error

@@ -10,7 +10,7 @@ import pytest
 
 from serac_retriever.errors import WeightsNotFoundError
 from serac_retriever.models.encoder import BATCH, packaged_encoder
-from serac_retriever.models.interaction import EarlyExit, InteractionHead
+from serac_retriever.models.interaction import InteractionHead
 
 QUERIES = ["Who leads Britain?", "a", "🙂", "", "How much notice must I give, please? " * 9]
 EDITS = [
@@ -84,19 +84,3 @@ def test_no_pairs_are_read_as_none(folder: Path) -> None:
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFoundError, match=r"head\.onnx"):
         [*InteractionHead(tmp_path / "head.onnx").read(["a"], ["b"])]
-
-
-def test_an_exit_says_the_same_of_a_pair_alone_and_among_others_and_once_it_was_stored(
-    tmp_path: Path,
-) -> None:
-    rng = np.random.default_rng(0)
-    shapes = (1920, 32), (32,), (32,), ()
-    early = EarlyExit(*(rng.normal(size=shape).astype(np.float32) for shape in shapes))
-    pairs = rng.normal(size=(5, 1920)).astype(np.float32)
-    assert early(pairs) == pytest.approx([float(early(pair)) for pair in pairs], rel=1e-4)
-    early.save(tmp_path / "exit.safetensors")
-    stored = EarlyExit.load(tmp_path / "exit.safetensors")
-    assert stored(pairs) == pytest.approx(early(pairs), abs=0.5)  # float16; they run to hundreds
-    assert np.abs(early(pairs)).max() > 50
-    assert stored == EarlyExit.load(tmp_path / "exit.safetensors")
-    assert stored not in (early, "exit")

@@ -38,12 +38,17 @@ def test_a_synonym_counts_for_something() -> None:
 def test_any_texts_can_be_compared_and_each_on_its_own(query: str, texts: list[str]) -> None:
     cosines = [0.5] * len(texts)
     together = packaged_words().resemblance(query, texts, cosines)
-    assert together.shape == (len(texts), 5)
+    assert together.shape == (len(texts), 7)
     assert np.isfinite(together).all()
     assert (together[:, 1:3] <= 1 + 1e-3).all()
     for row, text in zip(together, texts, strict=True):
         alone = packaged_words().resemblance(query, [text], [0.5])[0]
         assert alone == pytest.approx(row, abs=1e-4)
+
+
+def test_it_says_how_long_either_text_is() -> None:
+    [seen] = packaged_words().resemblance("the car", ["the red car of the mayor"], [0])
+    assert seen[5:] == pytest.approx([np.log(2), np.log(6)])
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

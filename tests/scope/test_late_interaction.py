@@ -10,6 +10,7 @@ import pytest
 from serac_retriever import Candidate, Edit, LateInteractionScope, ScopeClassifier
 from serac_retriever.errors import ScopeError, WeightsNotFoundError
 from serac_retriever.models import FOLDER
+from serac_retriever.models.perceptron import Perceptron
 from serac_retriever.suites import read_suite
 
 PM = "Who is the UK prime minister?"
@@ -38,7 +39,9 @@ def test_the_same_words_are_in_scope(scope: LateInteractionScope) -> None:
 
 
 def test_what_a_glance_turns_away_is_not_read(tmp_path: Path) -> None:
-    blind = LateInteractionScope(folder=tmp_path / "no-weights-here", glance=(1, 0, 0, 0, 0, -0.5))
+    cosine = np.eye(7, 1, dtype=np.float32)
+    glance = Perceptron(cosine, np.zeros(1), np.ones(1), constant=-0.5)
+    blind = LateInteractionScope(folder=tmp_path / "no-weights-here", glance=glance)
     far = Candidate(edit=Edit(prompt=PM, target="t"), similarity=0.4)
     assert blind.score_pairs([("q", far)]) == [0.0]
     with pytest.raises(WeightsNotFoundError, match=r"compare\.onnx"):
@@ -51,7 +54,7 @@ def test_a_glance_loses_hardly_a_thing_that_the_head_would_accept(
     edits = read_suite(DEV)[:60]
     pairs = [(e.query, edit.prompt) for edit in edits for e in edit.in_scope]
     strangers = [(pairs[place][0], pairs[place - 40][1]) for place in range(len(pairs))]
-    thorough = scope.model_copy(update={"glance": (), "exit": None})
+    thorough = scope.model_copy(update={"glance": None, "exit": None})
     kept, every = np.array(scope.score(pairs)), np.array(thorough.score(pairs))
     assert (kept[every > scope.threshold] > 0).mean() > 0.99
     assert np.allclose(kept[kept > 0], every[kept > 0], atol=1e-3)
@@ -62,7 +65,7 @@ def test_a_glance_loses_hardly_a_thing_that_the_head_would_accept(
 def test_an_exit_stops_what_the_head_would_not_accept_and_alters_no_other_score(
     scope: LateInteractionScope,
 ) -> None:
-    asked = scope.model_copy(update={"glance": ()})
+    asked = scope.model_copy(update={"glance": None})
     thorough = asked.model_copy(update={"exit": None})
     edits = read_suite(DEV)[60:120]
     inside = [(e.query, edit.prompt) for edit in edits for e in edit.in_scope]
@@ -75,20 +78,25 @@ def test_an_exit_stops_what_the_head_would_not_accept_and_alters_no_other_score(
     assert (scores[len(inside) :] == 0).mean() > 0.3
 
 
-def test_it_is_saved_with_its_weights_and_its_exit(
+def test_it_is_saved_with_its_weights_and_what_it_asks_first(
     scope: LateInteractionScope, tmp_path: Path
 ) -> None:
     folder = scope.save(tmp_path / "mine")
     pairs = [("Who's the current British PM?", PM), ("Who is the UK foreign minister?", PM)]
     assert ScopeClassifier.load(folder).score(pairs) == scope.score(pairs)
-    without = scope.model_copy(update={"exit": None}).save(folder)
-    assert LateInteractionScope.load(without).exit is None  # none is left of another head
+    assert LateInteractionScope.load(folder) == scope.model_copy(update={"folder": folder})
+    bare = {"glance": None, "exit": None}
+    without = LateInteractionScope.load(scope.model_copy(update=bare).save(folder))
+    assert (without.glance, without.exit) == (None, None)  # none are left of another head
 
 
-def test_a_broken_exit_is_named(scope: LateInteractionScope, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["glance", "exit"])
+def test_broken_weights_of_what_it_asks_first_are_named(
+    scope: LateInteractionScope, tmp_path: Path, name: str
+) -> None:
     folder = scope.save(tmp_path / "mine")
-    (folder / "exit.safetensors").write_bytes(b"cut off")
-    with pytest.raises(ScopeError, match=r"early exit in .*exit\.safetensors.*remove the file"):
+    (folder / f"{name}.safetensors").write_bytes(b"cut off")
+    with pytest.raises(ScopeError, match=rf"{name} in .*{name}\.safetensors.*remove the file"):
         ScopeClassifier.load(folder)
 
 

@@ -114,9 +114,9 @@ def test_the_command_adapts_the_packaged_head_and_keeps_its_calibration(
     adapted, packaged = ScopeClassifier.load("mine"), LateInteractionScope.packaged()
     assert isinstance(adapted, LateInteractionScope)
     assert json.loads(done.stdout)["threshold"] == adapted.threshold == packaged.threshold
-    kept = ("temperature", "bias", "glance", "margin")
+    kept = ("temperature", "bias", "glance", "exit", "margin")
     assert [getattr(adapted, k) for k in kept] == [getattr(packaged, k) for k in kept]
-    assert adapted.exit is not None
+    assert adapted.glance is not None
     asked = [(edit.in_scope[0].query, edit.prompt) for edit in SUITE]
     assert adapted.score(asked) != packaged.score(asked)
 
