@@ -23,7 +23,7 @@ from serac_retriever.scope.calibration import Pair
 from serac_retriever.scope.classifier import ScopeClassifier
 
 COMPARE, HEAD = "compare.onnx", "scope.onnx"
-ASKED_FIRST = ("glance", "exit")  # fields, and their files' names
+ASKED_FIRST = {"glance": 7, "exit": 1920}  # fields and files, and how many numbers each looks at
 
 
 class LateInteractionScope(ScopeClassifier):
@@ -138,10 +138,14 @@ class LateInteractionScope(ScopeClassifier):
 
 def _stored(folder: Path, name: str) -> Perceptron | None:
     path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        return None
     try:
-        return Perceptron.load(path) if path.is_file() else None
+        found = Perceptron.load(path)
+        found(np.zeros(ASKED_FIRST[name]))
     except Exception as error:  # safetensors' own, a name, a shape: whatever ails the file
         raise ScopeError(
             f"Expected the weights of a classifier's {name} in {path}, got: {error}. Save the "
             "classifier again, or remove the file: it only saves time."
         ) from error
+    return found

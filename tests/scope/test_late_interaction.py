@@ -95,8 +95,13 @@ def test_broken_weights_of_what_it_asks_first_are_named(
     scope: LateInteractionScope, tmp_path: Path, name: str
 ) -> None:
     folder = scope.save(tmp_path / "mine")
-    (folder / f"{name}.safetensors").write_bytes(b"cut off")
-    with pytest.raises(ScopeError, match=rf"{name} in .*{name}\.safetensors.*remove the file"):
+    path = folder / f"{name}.safetensors"
+    refused = pytest.raises(ScopeError, match=rf"{name} in .*{name}\.safetensors.*remove the file")
+    path.write_bytes(b"cut off")
+    with refused:
+        ScopeClassifier.load(folder)
+    Perceptron(np.zeros((5, 2)), np.zeros(2), np.zeros(2), 0).save(path)  # looks at five numbers
+    with refused:
         ScopeClassifier.load(folder)
 
 
