@@ -19,7 +19,7 @@ from serac_retriever.evaluation import TaskResult, run_task
 from serac_retriever.evaluation.fact_checking import split
 from serac_retriever.evaluation.queries import ZsreQueries, embedded, keywords, subject_of
 from serac_retriever.models.encoder import packaged_encoder
-from serac_retriever.scope import EmbeddingScope
+from serac_retriever.scope import EmbeddingScope, LateInteractionScope
 from serac_retriever.training.claims import ClaimClassifier, train_claims
 
 PEOPLE = ["Ann Lerch", "Ann Lersch", "Boris Okafor", "Cora Winde", "Dimitri Vale", "Edda Moor"]
@@ -190,13 +190,16 @@ def test_counterfact_leaves_out_what_is_asked_of_another_edits_subject(data: Pat
 
 
 def test_checks_want_a_verdict_and_restatements_the_target(data: Path) -> None:
-    said = values(run_task("qa-hard", data, threshold=0.0, counterfactual=Verbatim())[-1])
-    read = values(run_task("qa-hard", data, threshold=0.0, counterfactual=READER)[-1])
+    whole = LateInteractionScope.packaged().model_copy(update={"glance": None, "exit": None})
+    said, read = (
+        values(run_task("qa-hard", data, scope=whole, threshold=0.0, counterfactual=model)[-1])
+        for model in (Verbatim(), READER)
+    )
     assert said["edit success, true"] == said["edit success, false"] == 0.0  # Verbatim cannot
     assert read["edit success, true"] == read["edit success, false"] == 1.0
     assert read["edit success, indirect"] is not None
     assert read["edit success, keywords"] is not None
-    assert (read["drawdown, neighbour"] or 0) > 0  # at a threshold of 0
+    assert (read["drawdown, neighbour"] or 0) > 0  # at a threshold of 0, nothing stopped
 
 
 def test_a_question_no_rule_fits_is_not_restated() -> None:
