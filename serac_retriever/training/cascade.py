@@ -49,7 +49,7 @@ def fit_cascade(
     """
     inside = [pair for suite in fitting for pair in accepted(scope, suite)]
     beside = strangers(fitting, rng)
-    kept = [accepted(scope, suite) for suite in validation]
+    kept = [pairs for suite in validation if (pairs := accepted(scope, suite))]
     labels = np.repeat([1.0, 0.0], [len(inside), len(beside)])
     glance = _fit(scope.resemblance([*inside, *beside]), labels, UNITS["glance"])
     glance.constant -= _lowest([glance(scope.resemblance(pairs)) for pairs in kept])

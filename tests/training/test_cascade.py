@@ -20,7 +20,7 @@ def parts() -> Parts:
     """The head by itself, the head with a cascade, and suites that neither has seen."""
     thorough = LateInteractionScope.packaged().model_copy(update={"glance": None, "exit": None})
     fitting, validation, unseen = three_parts()
-    glance, exit = fit_cascade(thorough, fitting, validation, random.Random(0))
+    glance, exit = fit_cascade(thorough, fitting, [*validation, []], random.Random(0))
     return thorough, thorough.model_copy(update={"glance": glance, "exit": exit}), unseen
 
 
