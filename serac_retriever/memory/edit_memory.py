@@ -166,7 +166,7 @@ class EditMemory:
                     f"Expected a new id, but '{edit.id}' exists already and says "
                     f"{brief(known.content)}. Update that edit, or give another id."
                 )
-            vectors = self.embed([edit.prompt])
+            vectors = self._store.embed([edit.prompt])
             self._store.run(lambda: self._store.insert([edit], vectors))
         return edit
 
@@ -223,7 +223,7 @@ class EditMemory:
             record = self._require(id)
             old = self._edit(record)
             new = old.revised(**changes)
-            vector = None if new.prompt == old.prompt else self.embed([new.prompt])[0]
+            vector = None if new.prompt == old.prompt else self._store.embed([new.prompt])[0]
             self._store.run(lambda: self._store.overwrite(id, record, new, vector))
         return new
 
@@ -238,8 +238,8 @@ class EditMemory:
     def delete(self, id: str) -> None:
         """Remove an edit, or a malformed record, for good. Raises EditNotFoundError."""
         with self._store.writing:
-            self._require(id)
-            self._store.run(lambda: self._store.remove(id))
+            record = self._require(id)
+            self._store.run(lambda: self._store.remove(id, record))
 
     def reindex(
         self,

@@ -17,6 +17,7 @@ from langchain_core.embeddings import Embeddings
 
 from serac_retriever.errors import EditMemoryError, EncoderMismatchError
 from serac_retriever.models.encoder import PackagedEncoder, encoder_id, packaged_encoder
+from serac_retriever.models.token_states import StateStore
 
 
 class PackagedEmbeddingFunction(DefaultEmbeddingFunction):
@@ -81,14 +82,24 @@ class LangChainEmbeddingFunction(EmbeddingFunction[Documents]):
         return LangChainEmbeddingFunction(config["encoder"])
 
 
-def embed(embeddings: Embeddings, texts: Sequence[str]) -> list[list[float]]:
+def embed(
+    embeddings: Embeddings, texts: Sequence[str], states: StateStore | None = None
+) -> list[list[float]]:
     """Embed texts in one call; what an encoder returns is checked before it is stored or asked.
+
+    Args:
+        embeddings: The encoder.
+        texts: What to embed.
+        states: Where the packaged encoder keeps the texts' token states.
 
     Raises:
         EditMemoryError: Not one vector of finite numbers a text, all of one length.
     """
     try:
-        vectors = np.asarray(embeddings.embed_documents([*texts]), dtype=np.float32)
+        if states is not None and isinstance(embeddings, PackagedEncoder):
+            vectors = embeddings.encode(texts, states)
+        else:
+            vectors = np.asarray(embeddings.embed_documents([*texts]), dtype=np.float32)
     except (ValueError, TypeError) as error:
         raise EditMemoryError(
             f"Expected vectors of one length from the encoder: {error}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -29,7 +29,8 @@ from serac_retriever.errors import (
 from serac_retriever.memory.connection import Connection, lock_folder
 from serac_retriever.memory.encoder import embed, embedding_function
 from serac_retriever.memory.record import Malformed, edit_of
-from serac_retriever.models.encoder import encoder_id
+from serac_retriever.memory.state_file import FILE, StateFile
+from serac_retriever.models.encoder import encoder_id, packaged_encoder
 
 SCHEMA = 1
 NEW, OLD = "-reindex", "-before-reindex"  # names a collection has while it is being rebuilt
@@ -58,12 +59,17 @@ class Collections:
         self._lock: FileLock | None = None
         self._process = os.getpid()
         self._closed = False
+        self.states: StateFile | None = None
         if connection.folder is not None:
             self._lock = lock_folder(connection.folder)
+            self.states = StateFile(connection.folder / FILE)
+            packaged_encoder().read_from(self.states)
 
     def close(self) -> None:
         """Let go of the folder and of every handle."""
         self._closed = True
+        if self.states is not None:
+            self.states.close()
         self._collections.clear()
         if self._client is not None and self.connection.client is None:
             close = getattr(self._client, "close", None)
@@ -96,6 +102,14 @@ class Collections:
         self._lose_connection()  # parent and child must not talk over one socket
         self.writing = threading.RLock()
         self._process = os.getpid()
+
+    def embed(
+        self, prompts: Sequence[str], embeddings: Embeddings | None = None
+    ) -> list[list[float]]:
+        """Embed prompts that are to be stored; in a folder, their token states stay there, too."""
+        embeddings = embeddings or self.embeddings
+        packaged = embeddings is packaged_encoder()  # whose token states the packaged models read
+        return embed(embeddings, prompts, self.states if packaged else None)
 
     @property
     def active(self) -> Collection:
@@ -235,6 +249,8 @@ class Collections:
         Interrupted, the old collections still stand; the next rebuild starts over.
         """
         self._refuse_what_is_not_ours()
+        if self.states is not None:
+            self.states.forget()  # what is left of edits that others deleted
         rebuilt = []
         for name in (self.name, f"{self.name}-inactive"):
             old = self._stored(name)
@@ -253,7 +269,7 @@ class Collections:
                     ids=page["ids"],
                     documents=documents,
                     metadatas=page["metadatas"],
-                    embeddings=embed(embeddings, documents),  # type: ignore[arg-type]
+                    embeddings=self.embed(documents, embeddings),  # type: ignore[arg-type]
                 )
                 done(len(page["ids"]))
         for name, old, new in rebuilt:

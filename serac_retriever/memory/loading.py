@@ -12,7 +12,6 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeRemai
 
 from serac_retriever.edit import Edit
 from serac_retriever.errors import ConfigError, InvalidEditError, SuiteError
-from serac_retriever.memory.encoder import embed
 from serac_retriever.memory.store import Record, Store
 from serac_retriever.suites import Line, read_lines
 
@@ -84,7 +83,7 @@ def load(
             task = bar.add_task("Storing edits", total=len(new) + len(changed))
             for start in range(0, len(new), BATCH):
                 batch = new[start : start + BATCH]
-                vectors = embed(store.embeddings, [edit.prompt for edit in batch])
+                vectors = store.embed([edit.prompt for edit in batch])
                 store.run(lambda b=batch, v=vectors: store.insert(b, v))  # type: ignore[misc]
                 report.added += [edit.id for edit in batch]
                 bar.advance(task, len(batch))
@@ -155,7 +154,7 @@ def _replace(store: Store, old: Record, edit: Edit) -> None:
             update={"version": old.content.version + 1, "created_at": old.content.created_at}
         )
     if not isinstance(old.content, Edit) or old.content.prompt != edit.prompt:
-        (vector,) = embed(store.embeddings, [edit.prompt])
+        (vector,) = store.embed([edit.prompt])
     store.run(lambda: store.overwrite(edit.id, old, edit, vector))
 
 

@@ -122,6 +122,8 @@ class Store(Collections):
     def overwrite(self, id: str, old: Record, new: Edit, vector: Sequence[float] | None) -> None:
         """Replace a record; ``vector`` is needed only where the prompt changed."""
         here, there = self.both if old.active else reversed(self.both)
+        if vector is not None:
+            self._forget(old)
         fields = metadata_of(new)
         if old.active is (new.status == "active"):
             before = metadata_of(old.content) if isinstance(old.content, Edit) else {}
@@ -146,10 +148,15 @@ class Store(Collections):
         self._put(there, [(new, vector)])
         here.delete(ids=[id])
 
-    def remove(self, id: str) -> None:
+    def remove(self, id: str, old: Record) -> None:
         """Remove a record; the active one last, so that a cut leaves what counts."""
         for collection in reversed(self.both):
             collection.delete(ids=[id])
+        self._forget(old)
+
+    def _forget(self, old: Record) -> None:
+        if self.states is not None and isinstance(old.content, Edit):
+            self.states.forget([old.content.prompt])
 
     def query(self, vectors: Vectors, n: int) -> list[tuple[list[Candidate], bool]]:
         """Return, for each vector, the nearest n edits, and whether there may be more."""

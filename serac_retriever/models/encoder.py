@@ -8,28 +8,28 @@ from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
 from serac_retriever.models import ENCODER_FOLDER, weights
+from serac_retriever.models.token_states import StateStore, TokenStates
 
 MAX_TOKENS = 256  # as the model was trained, and as Chroma's default embedding function cuts
 BATCH = 32
 PADDING = 1.2  # how much longer than a batch's shortest text its longest may be
-KEPT_MB = 64  # of token states, the most recent texts': some 3,500 short ones
+KEPT_MB = 64  # of token states, the most recent texts': some 7,000 short ones
 LOWER = 3  # of six: late interaction reads the token states of this layer and of the last
 MAX_CHARACTERS = 16 * MAX_TOKENS  # more never reaches the model, and would be tokenised for nothing
 
-TokenStates = npt.NDArray[np.float16]
-
 
 class _Kept(NamedTuple):
-    """What is kept of a text that was read: its word pieces, marks included, and their states."""
+    """What is kept of a text: token states and, where it was read here, its word pieces."""
 
-    pieces: list[int]
     states: TokenStates
+    pieces: list[int] | None = None  # with the marks at both ends
 
 
 class PackagedEncoder(Embeddings):
@@ -55,6 +55,7 @@ class PackagedEncoder(Embeddings):
         self.threads = threads
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._kept_bytes = 0
+        self._stores: WeakSet[StateStore] = WeakSet()
         self._lock = Lock()
 
     @cached_property
@@ -77,46 +78,73 @@ class PackagedEncoder(Embeddings):
         tokenizer.enable_padding()
         return tokenizer
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode(
+        self, texts: Sequence[str], store: StateStore | None = None
+    ) -> npt.NDArray[np.float32]:
         """Embed texts.
+
+        Args:
+            texts: What to embed.
+            store: Where to keep their token states, too.
 
         Returns:
             Unit vectors, float32, shape (len(texts), 384): their dot product is the cosine.
         """
         vectors = np.zeros((len(texts), 384), dtype=np.float32)
         queries = len(texts) <= BATCH
+        stored: dict[str, TokenStates] = {}
         for rows in batches([len(text) for text in texts]):
+            batch = [texts[row] for row in rows]
             # a bulk load may fill half of the room: it is likely to be asked about, and pushes out
             # nothing that was
             keep = queries or self._kept_bytes < KEPT_MB * 2**19
-            vectors[rows], _ = self._encode_batch([texts[row] for row in rows], keep)
+            vectors[rows], found = self._read(batch, states=keep or store is not None)
+            if keep:
+                self._keep(found)
+            if store is not None:
+                stored.update((text, one.states) for text, one in found.items())
+        if store is not None:
+            store.put(stored)
         return vectors
+
+    def read_from(self, store: StateStore) -> None:
+        """Look for token states there, too, before texts are read: for as long as it is in use."""
+        with self._lock:
+            self._stores.add(store)
 
     def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
         """Return what the encoder makes of each token, half-way up and at the top.
 
         A text embedded a moment ago costs nothing: its states are a by-product, kept for the most
-        recent texts, :data:`KEPT_MB` megabytes in all.
+        recent texts, :data:`KEPT_MB` megabytes in all. One that a memory keeps is read from there.
 
         Returns:
-            For each text float16 of shape (its tokens, 768).
+            For each text the states of its tokens.
         """
         found: dict[str, TokenStates] = {}
         with self._lock:
+            stores = [*self._stores]
             for text in dict.fromkeys(texts):
                 if (kept := self._kept.get(text)) is not None:
                     self._kept.move_to_end(text)
                     found[text] = kept.states
         missing = [text for text in dict.fromkeys(texts) if text not in found]
+        for store in stores if missing else ():
+            stored = store.find(missing)
+            self._keep({text: _Kept(states) for text, states in stored.items()})
+            found.update(stored)
+            missing = [text for text in missing if text not in stored]
         for rows in batches([len(text) for text in missing]):
-            batch = [missing[row] for row in rows]
-            found.update(zip(batch, self._encode_batch(batch, keep=True)[1], strict=True))
+            _, read = self._read([missing[row] for row in rows])
+            self._keep(read)
+            found.update((text, one.states) for text, one in read.items())
         return [found[text] for text in texts]
 
     def pieces(self, text: str) -> list[int]:
         """Return the numbers of a text's word pieces, without the marks at both ends."""
         kept = self._kept.get(text)
-        ids: list[int] = kept.pieces if kept else self._tokenizer.encode(_beginning(text)).ids
+        known = kept.pieces if kept else None
+        ids: list[int] = known or self._tokenizer.encode(_beginning(text)).ids
         return ids[1:-1]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
@@ -124,9 +152,10 @@ class PackagedEncoder(Embeddings):
         offsets: list[tuple[int, int]] = self._tokenizer.encode(_beginning(text)).offsets
         return offsets
 
-    def _encode_batch(
-        self, texts: list[str], keep: bool
-    ) -> tuple[npt.NDArray[np.float32], list[TokenStates]]:
+    def _read(
+        self, texts: list[str], states: bool = True
+    ) -> tuple[npt.NDArray[np.float32], dict[str, _Kept]]:
+        """Run the model on a batch: its vectors and, where asked for, what there is to keep."""
         encodings = self._tokenizer.encode_batch([_beginning(text) for text in texts])
         fields = {
             "input_ids": "ids",
@@ -137,19 +166,20 @@ class PackagedEncoder(Embeddings):
             name: np.array([getattr(encoding, field) for encoding in encodings], dtype=np.int64)
             for name, field in fields.items()
         }
-        if not keep:
+        if not states:
             (vectors,) = self._session.run(["sentence_embedding"], inputs)
-            return np.asarray(vectors, dtype=np.float32), []
-        vectors, states = self._session.run(["sentence_embedding", "token_states"], inputs)
-        lengths = inputs["attention_mask"].sum(axis=1)
-        own = [row[:length].astype(np.float16) for row, length in zip(states, lengths, strict=True)]
-        ids = (encoding.ids[: len(one)] for encoding, one in zip(encodings, own, strict=True))
-        self._keep(texts, [*map(_Kept, ids, own)])
-        return np.asarray(vectors, dtype=np.float32), own
+            return np.asarray(vectors, dtype=np.float32), {}
+        vectors, rows = self._session.run(["sentence_embedding", "token_states"], inputs)
+        lengths = inputs["attention_mask"].sum(axis=1).tolist()
+        found = {
+            text: _Kept(TokenStates.of(row[:length]), encoding.ids[:length])
+            for text, row, length, encoding in zip(texts, rows, lengths, encodings, strict=True)
+        }
+        return np.asarray(vectors, dtype=np.float32), found
 
-    def _keep(self, texts: Sequence[str], found: Sequence[_Kept]) -> None:
+    def _keep(self, found: dict[str, _Kept]) -> None:
         with self._lock:
-            for text, one in zip(texts, found, strict=True):
+            for text, one in found.items():
                 if text not in self._kept:
                     self._kept_bytes += one.states.nbytes
                 self._kept[text] = one

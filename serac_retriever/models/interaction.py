@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from serac_retriever.models import weights
-from serac_retriever.models.encoder import PackagedEncoder, TokenStates, packaged_encoder
-
-Floats = npt.NDArray[np.float32]
+from serac_retriever.models.encoder import PackagedEncoder, packaged_encoder
+from serac_retriever.models.token_states import Floats
 
 
 class InteractionHead:
@@ -48,9 +46,10 @@ class InteractionHead:
     def read(self, queries: Sequence[str], edits: Sequence[str]) -> Iterator[list[Floats]]:
         """Yield the head's outputs for each (query, edit) pair: see :meth:`run`."""
         asked, told = self.encoder.token_states(queries), self.encoder.token_states(edits)
-        return map(self.run, asked, told)
+        for query, edit in zip(asked, told, strict=True):
+            yield self.run(query.floats(), edit.floats())
 
-    def run(self, query: Floats | TokenStates, edit: Floats | TokenStates) -> list[Floats]:
+    def run(self, query: Floats, edit: Floats) -> list[Floats]:
         """Return the head's outputs for one pair's states, each (tokens, width).
 
         Of a whole head its logits, and where it has them the span scores of the edit's tokens,
@@ -59,6 +58,6 @@ class InteractionHead:
         """
         inputs = {}
         for side, states in (("query", query), ("edit", edit)):
-            inputs[side] = states[None].astype(np.float32)
+            inputs[side] = states[None]
             inputs[f"{side}_mask"] = np.ones((1, len(states)), dtype=np.float32)
         return [output[0] for output in self._session.run(None, inputs)]

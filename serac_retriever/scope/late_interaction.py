@@ -16,8 +16,9 @@ from pydantic import Field
 
 from serac_retriever.errors import ScopeError
 from serac_retriever.models import FOLDER
-from serac_retriever.models.interaction import Floats, InteractionHead
+from serac_retriever.models.interaction import InteractionHead
 from serac_retriever.models.perceptron import Perceptron
+from serac_retriever.models.token_states import Floats
 from serac_retriever.models.words import packaged_words
 from serac_retriever.scope.calibration import Pair
 from serac_retriever.scope.classifier import ScopeClassifier

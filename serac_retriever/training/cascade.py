@@ -11,8 +11,8 @@ from rich.progress import track
 
 from serac_retriever.edit import Candidate, Edit
 from serac_retriever.models.encoder import packaged_encoder
-from serac_retriever.models.interaction import Floats
 from serac_retriever.models.perceptron import Perceptron
+from serac_retriever.models.token_states import Floats
 from serac_retriever.scope import LateInteractionScope
 from serac_retriever.scope.calibration import Pair
 

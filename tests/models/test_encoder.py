@@ -17,6 +17,7 @@ from langchain_core.embeddings import Embeddings
 from serac_retriever.errors import WeightsNotFoundError
 from serac_retriever.models import ENCODER_FOLDER, weights
 from serac_retriever.models.encoder import BATCH, PackagedEncoder, encoder_id, packaged_encoder
+from serac_retriever.models.token_states import TokenStates
 
 TEXTS = [
     "Who is the UK prime minister?",
@@ -114,6 +115,11 @@ def runs(encoder: PackagedEncoder) -> int:
     return int(encoder._session.runs)
 
 
+def alike(one: TokenStates, other: TokenStates) -> bool:
+    """Whether states differ by what company they were read in, and by rounding, only."""
+    return bool((np.abs(one.floats() - other.floats()) <= 0.01 + one.scales.max()).all())
+
+
 def kept_megabytes(encoder: PackagedEncoder) -> float:
     return sum(kept.states.nbytes for kept in encoder._kept.values()) / 2**20
 
@@ -123,7 +129,7 @@ def test_token_states_are_a_by_product_of_embedding_a_query(own: PackagedEncoder
     assert runs(own) == 1
     [states] = own.token_states([TEXTS[0]])
     assert runs(own) == 1
-    assert states.dtype == np.float16
+    assert states.floats().shape == (len(states), 768)
     assert len(states) == len(own.offsets(TEXTS[0]))
     own.token_states([TEXTS[0], TEXTS[1], TEXTS[1]])
     assert runs(own) == 2  # the one that was missing, once
@@ -149,22 +155,22 @@ def test_token_states_from_the_cache_are_those_computed_anew_in_any_company(
         fresh = PackagedEncoder()
         fresh.__dict__.update(_session=own._session, _tokenizer=own._tokenizer)
         [alone] = fresh.token_states([text])
-        assert alone.shape == states.shape == again.shape
-        assert np.abs(alone.astype(np.float32) - states).max() < 0.01
+        assert len(alone) == len(states) == len(again)
+        assert alike(alone, states)
     assert own.token_states([]) == []
 
 
 def test_the_cache_is_bounded_and_the_least_recent_texts_leave_it(
     own: PackagedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 0.05)
+    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 0.025)
     texts = [f"Who teaches in room {number}?" for number in range(40)]
-    whole = [states.copy() for states in packaged_encoder().token_states(texts)]
+    whole = packaged_encoder().token_states(texts)
     for text, states in zip(texts, whole, strict=True):
         own.token_states([texts[0]])  # asked for all the time, so it stays
         [found] = own.token_states([text])
-        assert np.abs(found.astype(np.float32) - states).max() < 0.01
-        assert kept_megabytes(own) <= 0.05
+        assert alike(found, states)
+        assert kept_megabytes(own) <= 0.025
     before = runs(own)
     own.token_states([texts[0], texts[-1]])
     assert runs(own) == before
@@ -176,20 +182,20 @@ def test_the_cache_is_bounded_and_the_least_recent_texts_leave_it(
 def test_a_bulk_load_fills_half_the_room_and_pushes_no_query_out(
     own: PackagedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 2)
+    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 1)
     own.embed_query(TEXTS[0])
     edits = [f"edit number {number}" for number in range(8 * BATCH)]
     own.encode(edits)
     before = runs(own)
     own.token_states([TEXTS[0], edits[0]])
     assert runs(own) == before  # and what was loaded first is as if it had been asked
-    assert 1 <= kept_megabytes(own) < 1.5
+    assert 0.5 <= kept_megabytes(own) < 0.75
 
 
 def test_token_states_are_right_from_many_threads(
     own: PackagedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 0.03)  # eviction all the time
+    monkeypatch.setattr("serac_retriever.models.encoder.KEPT_MB", 0.015)  # eviction all the time
     texts = [f"Who teaches in room {number}?" for number in range(12)]
     right = dict(zip(texts, packaged_encoder().token_states(texts), strict=True))
 
@@ -198,13 +204,13 @@ def test_token_states_are_right_from_many_threads(
         if turn % 3 == 0:
             own.encode(some)
         return all(
-            np.abs(states.astype(np.float32) - right[text]).max() < 0.01
+            alike(states, right[text])
             for text, states in zip(some, own.token_states(some), strict=True)
         )
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(60)))
-    assert kept_megabytes(own) <= 0.03
+    assert kept_megabytes(own) <= 0.015
     assert own._kept_bytes == sum(kept.states.nbytes for kept in own._kept.values())
 
 

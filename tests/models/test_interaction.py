@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from serac_retriever.errors import WeightsNotFoundError
@@ -72,9 +71,9 @@ def test_each_pair_is_given_its_own_tokens_and_no_padding_counts(folder: Path) -
     asked = packaged_encoder().token_states(queries)
     told = packaged_encoder().token_states(edits)
     for (logits, spans), query, edit in zip(found, asked, told, strict=True):
-        sums = [query.astype(np.float32).sum(), edit.astype(np.float32).sum()]
+        sums = [query.floats().sum(), edit.floats().sum()]
         assert logits == pytest.approx([len(query), len(edit), *sums], rel=1e-3, abs=0.5)
-        assert (spans == edit[:, :2]).all()
+        assert (spans == edit.floats()[:, :2]).all()
 
 
 def test_no_pairs_are_read_as_none(folder: Path) -> None:

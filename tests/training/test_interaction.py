@@ -76,7 +76,7 @@ def test_the_trunks_token_states_are_those_that_the_packaged_encoder_gives(
     states = reader.states(batch["query_ids"], batch["query_mask"])
     packaged = packaged_encoder().token_states([row["query"] for row in ROWS])
     for ours, theirs in zip(states.numpy(), packaged, strict=True):
-        mine, yours = ours[: len(theirs)], theirs.astype(np.float32)
+        mine, yours = ours[: len(theirs)], theirs.floats()
         cosines = (
             (mine * yours).sum(1) / np.linalg.norm(mine, axis=1) / np.linalg.norm(yours, axis=1)
         )
