@@ -262,6 +262,16 @@ class Edit(_Frozen):
         ended = self.valid_until is not None and self.valid_until <= now
         return self.status == "active" and begun and not ended
 
+    @property
+    def statement(self) -> str:
+        """Prompt and target as one text: what the edit says.
+
+        Example:
+            >>> Edit(prompt="Capital of X?", target="Y").statement
+            'Capital of X? Y'
+        """
+        return stated(self.prompt, self.target)
+
     def revised(self, **changes: Any) -> Edit:
         """Return a copy with some fields changed, its version one higher, validated anew.
 
@@ -325,6 +335,11 @@ class Edit(_Frozen):
             if value != defaults.get(key) and value not in ([], ())
         }
         return {**self.metadata, **kept}
+
+
+def stated(prompt: str, target: str) -> str:
+    """Return a prompt with its target; as it is where it says that already."""
+    return prompt if target in prompt else f"{prompt} {target}"
 
 
 class Candidate(_Frozen):

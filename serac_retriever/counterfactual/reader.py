@@ -55,7 +55,7 @@ class Reader(CounterfactualModel):
         query, edit = given["query"], given["edits"][0]
         if edit.kind == "stance":
             return edit.target
-        text = read_text(edit)
+        text = edit.statement
         [(verdict, spans)] = self._head.read([query], [text])
         found = int(np.argmax(verdict))
         if found == 0:
@@ -78,8 +78,3 @@ class Reader(CounterfactualModel):
         start, end = np.unravel_index(int(np.argmax(scores)), scores.shape)
         last = min(first + int(end), inside[-1])
         return text[offsets[first + int(start)][0] : offsets[last][1]] or edit.target
-
-
-def read_text(edit: Edit) -> str:
-    """Return an edit as the reader reads it: prompt and target, or the statement that is both."""
-    return edit.prompt if edit.target in edit.prompt else f"{edit.prompt} {edit.target}"

@@ -49,7 +49,8 @@ class EditMemory:
     might say, and a batch of queries costs one call.
 
     Args:
-        path: A folder for an embedded collection (or a Chroma client). One process at a time.
+        path: A folder for an embedded collection (or a Chroma client). One process at a time. What
+            the packaged encoder made of the prompts is kept there, too, some 10 KB an edit.
         client: Any client that chromadb builds: Ephemeral, Persistent, Http or Cloud.
         host: A Chroma server. It is reached at first use, so an outage does not stop a start.
         port: The server's port.

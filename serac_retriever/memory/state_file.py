@@ -101,7 +101,6 @@ class StateFile:
 
     def _open(self) -> sqlite3.Connection:
         file = sqlite3.connect(self.path, check_same_thread=False)
-        file.execute("PRAGMA page_size = 16384")  # a prompt's states take some ten thousand bytes
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute("PRAGMA secure_delete = ON")

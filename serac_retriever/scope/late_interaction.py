@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from serac_retriever.edit import Edit, stated
 from serac_retriever.errors import ScopeError
 from serac_retriever.models import FOLDER
 from serac_retriever.models.interaction import InteractionHead
@@ -24,6 +25,7 @@ from serac_retriever.scope.calibration import Pair
 from serac_retriever.scope.classifier import ScopeClassifier
 
 COMPARE, HEAD = "compare.onnx", "scope.onnx"
+LONGEST = 200  # characters of a target: more says hardly more about what was asked
 ASKED_FIRST = {"glance": 7, "exit": 1920}  # fields and files, and how many numbers each looks at
 
 
@@ -39,6 +41,9 @@ class LateInteractionScope(ScopeClassifier):
             other, token by token, and the layers that then read them together.
         temperature: Divides the head's logit, so that scores are probabilities.
         bias: Added to it afterwards.
+        second_look: Where the head's logit lies between these two it is not sure, and reads the
+            pair again, the edit with its target; the mean of both counts. The target tells what
+            was asked ("6 weeks": how long). None never looks again.
         glance: Looks at the seven numbers of ``Words.resemblance`` (``models/words.py``). Below 0 a
             pair is out of scope and neither text is read: most of what production hears. None
             reads every pair.
@@ -61,6 +66,7 @@ class LateInteractionScope(ScopeClassifier):
     folder: Path = Field(exclude=True)
     temperature: float = Field(default=1.0, gt=0)
     bias: float = 0.0
+    second_look: tuple[float, float] | None = None
     glance: Perceptron | None = Field(default=None, exclude=True, repr=False)
     exit: Perceptron | None = Field(default=None, exclude=True, repr=False)
 
@@ -79,9 +85,8 @@ class LateInteractionScope(ScopeClassifier):
         near = [*range(len(pairs))]
         if self.glance:
             near = np.flatnonzero(self.glance(self.resemblance(pairs)) >= 0).tolist()
-        texts = [(pairs[place][0], pairs[place][1].edit.prompt) for place in near]
-        logits = self._read(texts, self.exit) / self.temperature + self.bias
-        scores[near] = np.exp(-np.logaddexp(0, -logits))
+        logits = self.judged([pairs[place] for place in near], self.exit)
+        scores[near] = np.exp(-np.logaddexp(0, -(logits / self.temperature + self.bias)))
         found: list[float] = scores.tolist()
         return found
 
@@ -102,6 +107,26 @@ class LateInteractionScope(ScopeClassifier):
         :attr:`exit` looks at.
         """
         return self._stages[0].read([query for query, _ in texts], [prompt for _, prompt in texts])
+
+    def judged(
+        self, pairs: Sequence[Pair], exit: Perceptron | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Return what the head says of pairs in the end, uncalibrated.
+
+        Those that an exit stops have minus infinity.
+        """
+        logits = self._read([(query, near.edit.prompt) for query, near in pairs], exit)
+        if self.second_look is not None:
+            low, high = self.second_look
+            unsure = np.flatnonzero((low < logits) & (logits < high)).tolist()
+            whole = {place: _with_target(pairs[place][1].edit) for place in unsure}
+            again = {
+                place: (pairs[place][0], text)
+                for place, text in whole.items()
+                if text != pairs[place][1].edit.prompt
+            }
+            logits[[*again]] = (logits[[*again]] + self._read([*again.values()], None)) / 2
+        return logits
 
     def logits(self, texts: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
         """Return what the head says of (query, prompt) pairs, read to the end, uncalibrated."""
@@ -135,6 +160,10 @@ class LateInteractionScope(ScopeClassifier):
         return cls(
             folder=folder, **{name: _stored(folder, name) for name in ASKED_FIRST}, **settings
         )
+
+
+def _with_target(edit: Edit) -> str:
+    return stated(edit.prompt, edit.target[:LONGEST])
 
 
 def _stored(folder: Path, name: str) -> Perceptron | None:

@@ -24,12 +24,14 @@ class Pair(NamedTuple):
         query: The user's side.
         in_scope: The label.
         tag: What kind of query it is.
+        target: What answers the edit's side, where it is known.
     """
 
     prompt: str
     query: str
     in_scope: bool
     tag: str
+    target: str = ""
 
 
 def given(suite: Iterable[Edit]) -> Iterator[Pair]:
@@ -38,14 +40,17 @@ def given(suite: Iterable[Edit]) -> Iterator[Pair]:
     Example:
         >>> from serac_retriever.edit import Example
         >>> edit = Edit(prompt="Capital of X?", target="Y", in_scope=[Example(query="X's capital")])
-        >>> [*given([edit])]
-        [Pair(prompt='Capital of X?', query="X's capital", in_scope=True, tag='in_scope')]
+        >>> [(pair.prompt, pair.query, pair.in_scope, pair.target) for pair in given([edit])]
+        [('Capital of X?', "X's capital", True, 'Y')]
     """
     for edit in suite:
         for example in edit.in_scope:
-            yield Pair(edit.prompt, example.query, True, example.tag or "in_scope")
+            tag = example.tag or "in_scope"
+            yield Pair(edit.prompt, example.query, True, tag, edit.target)
         for example in edit.out_of_scope:
-            yield Pair(edit.prompt, example.query, False, example.tag or "out_of_scope")
+            yield Pair(
+                edit.prompt, example.query, False, example.tag or "out_of_scope", edit.target
+            )
 
 
 def crossed(suite: Iterable[Edit], rng: random.Random, each: int = 6) -> Iterator[Pair]:
@@ -59,14 +64,14 @@ def crossed(suite: Iterable[Edit], rng: random.Random, each: int = 6) -> Iterato
     for edit in suite:
         asking = [e for e in edit.in_scope if e.tag not in ASKS_BACK]
         found = [
-            Pair(one.query, other.query, True, other.tag or "in_scope")
+            Pair(one.query, other.query, True, other.tag or "in_scope", edit.target)
             for one in asking
             for other in edit.in_scope
             if one is not other
         ]
-        found += [Pair(one.query, edit.prompt, True, "prompt") for one in asking]
+        found += [Pair(one.query, edit.prompt, True, "prompt", edit.target) for one in asking]
         misses = [
-            Pair(one.query, other.query, False, other.tag or "out_of_scope")
+            Pair(one.query, other.query, False, other.tag or "out_of_scope", edit.target)
             for one in asking
             for other in edit.out_of_scope
         ]
@@ -81,11 +86,11 @@ def crossed(suite: Iterable[Edit], rng: random.Random, each: int = 6) -> Iterato
 def restated(suite: Iterable[Edit], rng: random.Random) -> Iterator[Pair]:
     """Yield an edit's prompt, and one of its near misses, against themselves lightly restated."""
     for edit in suite:
-        texts = [edit.prompt]
+        texts = [(edit.prompt, edit.target)]
         if edit.out_of_scope:
-            texts.append(rng.choice(edit.out_of_scope).query)
-        for text in texts:
-            yield Pair(text, lightly_restated(text, rng), True, "restated")
+            texts.append((rng.choice(edit.out_of_scope).query, ""))
+        for text, target in texts:
+            yield Pair(text, lightly_restated(text, rng), True, "restated", target)
 
 
 def lightly_restated(text: str, rng: random.Random) -> str:

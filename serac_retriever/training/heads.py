@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from serac_retriever.counterfactual.reader import HEAD as READER
-from serac_retriever.edit import Edit
+from serac_retriever.edit import Edit, stated
 from serac_retriever.models import FOLDER, weights
 from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.scope.late_interaction import COMPARE, LateInteractionScope
@@ -65,7 +65,7 @@ def train_scope_head(
     before = load_file(weights(init, "scope.safetensors")) if init is not None else None
     if before is not None:
         head.load_state_dict(before)
-    rows = [{"query": p.query, "edit": p.prompt, "label": int(p.in_scope)} for p in pairs]
+    rows = shown(pairs, random.Random(seed))
     fit(
         ScopeModel(head),
         rows,
@@ -82,6 +82,21 @@ def train_scope_head(
     scope = LateInteractionScope(folder=out)
     scope.save(out)
     return scope
+
+
+def shown(pairs: Iterable[Pair], rng: random.Random) -> list[dict[str, str | int]]:
+    """Return pairs as a scope head is shown them: half of the edits with their target.
+
+    In use it reads an edit's prompt alone at first, with the target where it looks again.
+    """
+    return [
+        {
+            "query": pair.query,
+            "edit": rng.choice([pair.prompt, stated(pair.prompt, pair.target)]),
+            "label": int(pair.in_scope),
+        }
+        for pair in pairs
+    ]
 
 
 def adapt_scope(
@@ -131,6 +146,7 @@ def adapt_scope(
         before = LateInteractionScope.load(init)
         scope.temperature, scope.bias = before.temperature, before.bias
         scope.glance, scope.exit = before.glance, before.exit
+        scope.second_look = before.second_look
         scope.margin, scope.threshold = before.margin, before.threshold
         scope.save(out)
     return scope

@@ -59,7 +59,7 @@ def neighbours(
             nearest = np.argpartition(-similar[row], min(pool, len(queries) - 1))[:pool]
             for place in rng.sample(nearest.tolist(), min(each, len(nearest))):
                 if similar[row, place] > -1:
-                    yield Pair(edit.prompt, queries[place][1], False, "neighbour")
+                    yield Pair(edit.prompt, queries[place][1], False, "neighbour", edit.target)
 
 
 def _same_facts(suite: Sequence[Edit]) -> list[int]:
@@ -82,7 +82,7 @@ def subjectless(suite: Sequence[Edit], rng: random.Random, share: float = 0.5) -
     """Yield, for some edits, a query that names no subject: what it is about, nobody can tell."""
     for edit in suite:
         if rng.random() < share:
-            yield Pair(edit.prompt, rng.choice(SUBJECTLESS), False, "subjectless")
+            yield Pair(edit.prompt, rng.choice(SUBJECTLESS), False, "subjectless", edit.target)
 
 
 SUBJECTLESS = (
@@ -106,7 +106,7 @@ def negations(suite: Iterable[Edit], rng: random.Random, share: float = 0.3) -> 
     """Yield the prompts of some edits negated, where that can be done by a rule."""
     for edit in suite:
         if rng.random() < share and (changed := negated(edit.prompt)) is not None:
-            yield Pair(edit.prompt, changed, False, "negation")
+            yield Pair(edit.prompt, changed, False, "negation", edit.target)
 
 
 def negated(question: str) -> str | None:
@@ -138,7 +138,7 @@ def other_numbers(suite: Iterable[Edit], rng: random.Random) -> Iterator[Pair]:
             changed = other_number(text, rng)
             # only what the prompt says too decides; a detail of the query's own may be harmless
             if changed != text and _figures(text) <= _figures(edit.prompt):
-                yield Pair(edit.prompt, changed, False, "other_time")
+                yield Pair(edit.prompt, changed, False, "other_time", edit.target)
 
 
 def other_number(text: str, rng: random.Random) -> str:

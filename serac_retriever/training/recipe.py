@@ -154,7 +154,10 @@ def scope_pairs(public: Public, rng: random.Random, without: Iterable[str] = ())
     # most of what production hears is none of any edit's business
     strangers = rng.sample(chosen, len(chosen) // 20)
     known = {(pair.prompt, pair.query) for pair in chosen if pair.in_scope}
-    unrelated = [Pair(pair.prompt, rng.choice(queries), False, "unrelated") for pair in strangers]
+    unrelated = [
+        pair._replace(query=rng.choice(queries), in_scope=False, tag="unrelated")
+        for pair in strangers
+    ]
     chosen += [p for p in unrelated if (p.prompt, p.query) not in known and p.prompt != p.query]
     rng.shuffle(chosen)
     return chosen

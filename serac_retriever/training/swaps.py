@@ -42,7 +42,7 @@ def subject_swaps(suite: Sequence[Edit], rng: random.Random) -> Iterator[Pair]:
         for other in others:
             swapped = rng.choice([edit.prompt, *texts]).replace(subject, other)
             if swapped.lower() not in own:  # another name of the subject may be in scope, too
-                yield Pair(edit.prompt, swapped, False, "other_subject")
+                yield Pair(edit.prompt, swapped, False, "other_subject", edit.target)
 
 
 def reworded(suite: Sequence[Edit], rng: random.Random, each: int = 3) -> Iterator[Pair]:
@@ -60,7 +60,8 @@ def reworded(suite: Sequence[Edit], rng: random.Random, each: int = 3) -> Iterat
         drawn = dict.fromkeys(rng.choices(wordings[form], k=each))  # the usual ones more often
         for other in drawn:
             if answer in answers[other]:
-                yield Pair(edit.prompt, other.replace("{}", _subject(edit) or ""), True, "reworded")
+                query = other.replace("{}", _subject(edit) or "")
+                yield Pair(edit.prompt, query, True, "reworded", edit.target)
 
 
 def relation_swaps(suite: Sequence[Edit], rng: random.Random, each: int = 2) -> Iterator[Pair]:
@@ -84,7 +85,8 @@ def relation_swaps(suite: Sequence[Edit], rng: random.Random, each: int = 2) -> 
             if answers[other].isdisjoint(answers[form]) and other not in same
         ]
         for other in others[:each]:
-            yield Pair(edit.prompt, other.replace("{}", subject), False, "other_relation")
+            query = other.replace("{}", subject)
+            yield Pair(edit.prompt, query, False, "other_relation", edit.target)
 
 
 def _wordings(suite: Sequence[Edit]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:

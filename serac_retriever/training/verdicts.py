@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from serac_retriever.counterfactual.reader import read_text
 from serac_retriever.edit import Edit
 from serac_retriever.training.relations import relations
 
@@ -55,7 +54,7 @@ class Reading(NamedTuple):
 def given(suite: Iterable[Edit]) -> Iterator[Reading]:
     """Yield what a suite says itself: recorded verdicts, and targets as spans of their edit."""
     for edit in suite:
-        text = read_text(edit)
+        text = edit.statement
         span = _span(text, edit.target) if edit.kind == "answer" else (-1, -1)
         for example in edit.in_scope:
             verdict = VERDICTS.get((example.answers or ("",))[0].lower())
@@ -83,7 +82,7 @@ def checked(suite: Sequence[Edit], rng: random.Random) -> Iterator[Reading]:
         asked += [] if edit.target in edit.prompt else [edit.prompt]
         if not asked:
             continue
-        text = read_text(edit)
+        text = edit.statement
         for answer, verdict in ((edit.target, TRUE), (wrong, FALSE)):
             yield Reading(_filled(CHECKS, rng.choice(asked), answer, rng), text, verdict)
             if rng.random() < 0.3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -76,6 +77,43 @@ def test_an_exit_stops_what_the_head_would_not_accept_and_alters_no_other_score(
     accepted = every[: len(inside)] > scope.threshold
     assert (scores[: len(inside)][accepted] > 0).mean() > 0.99
     assert (scores[len(inside) :] == 0).mean() > 0.3
+
+
+def candidate(prompt: str, target: str) -> Candidate:
+    return Candidate(edit=Edit(prompt=prompt, target=target), similarity=0.7)
+
+
+def test_where_it_is_not_sure_it_looks_again_at_the_edit_with_its_target(tmp_path: Path) -> None:
+    said = {PM: 1.0, f"{PM} Keir": 3.0, "sure": 5.0, "Ann rules": 1.0, "never": -5.0}
+    read: list[str] = []
+
+    def logits(self: object, texts: list[tuple[str, str]], exit: object) -> np.ndarray:
+        read.extend(text for _, text in texts)
+        return np.array([said.get(text[:60], 0.5) for _, text in texts], dtype=float)
+
+    asked = [
+        ("q", candidate(PM, "Keir")),
+        ("q", candidate("sure", "Keir")),
+        ("q", candidate("Ann rules", "Ann")),  # says its target already
+        ("q", candidate("never", "Keir")),
+    ]
+    with mock.patch.object(LateInteractionScope, "_read", logits):
+        looks = LateInteractionScope(folder=tmp_path, second_look=(-2, 4))
+        assert looks.judged(asked).tolist() == [2.0, 5.0, 1.0, -5.0]  # the mean of both looks
+        assert read[len(asked) :] == [f"{PM} Keir"]
+        read.clear()
+        never = LateInteractionScope(folder=tmp_path)
+        assert never.judged(asked).tolist() == [1.0, 5.0, 1.0, -5.0]
+        assert len(read) == len(asked)
+        read.clear()
+        looks.judged([("q", candidate("How?", "step " * 500))])
+        assert len(read[1]) < 250  # what comes after says hardly more about what was asked
+
+
+def test_documents_of_other_people_have_no_target_to_look_at(scope: LateInteractionScope) -> None:
+    texts = [("Who's the current British PM?", PM), ("Who is the UK foreign minister?", PM)]
+    once = scope.model_copy(update={"second_look": None})
+    assert scope.score(texts) == once.score(texts)
 
 
 def test_it_is_saved_with_its_weights_and_what_it_asks_first(

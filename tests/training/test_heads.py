@@ -25,6 +25,7 @@ from serac_retriever.training.heads import (
     adapt_reader,
     adapt_scope,
     readings,
+    shown,
     train_scope_head,
 )
 
@@ -63,6 +64,17 @@ def test_a_head_from_scratch_learns_from_the_relations_file_too(
     learnt.clear()
     adapt_scope(SUITE, tmp_path / "new", init=None)
     assert len(learnt) > 2 * len(adapted)
+
+
+def test_a_scope_head_is_shown_edits_with_and_without_their_target() -> None:
+    pairs = [Pair("Who runs it?", f"q{n}", n % 2 == 0, "x", "Ann") for n in range(40)]
+    rows = shown(pairs, random.Random(0))
+    assert {row["edit"] for row in rows} == {"Who runs it?", "Who runs it? Ann"}
+    assert [row["query"] for row in rows] == [pair.query for pair in pairs]
+    assert [row["label"] for row in rows] == [int(pair.in_scope) for pair in pairs]
+    assert shown([Pair("Who runs it?", "q", True, "x")], random.Random(0))[0]["edit"] == (
+        "Who runs it?"  # whose target nobody knows
+    )
 
 
 @pytest.mark.parametrize("train", [adapt_scope, adapt_reader])
@@ -114,7 +126,7 @@ def test_the_command_adapts_the_packaged_head_and_keeps_its_calibration(
     adapted, packaged = ScopeClassifier.load("mine"), LateInteractionScope.packaged()
     assert isinstance(adapted, LateInteractionScope)
     assert json.loads(done.stdout)["threshold"] == adapted.threshold == packaged.threshold
-    kept = ("temperature", "bias", "glance", "exit", "margin")
+    kept = ("temperature", "bias", "second_look", "glance", "exit", "margin")
     assert [getattr(adapted, k) for k in kept] == [getattr(packaged, k) for k in kept]
     assert adapted.glance is not None
     asked = [(edit.in_scope[0].query, edit.prompt) for edit in SUITE]

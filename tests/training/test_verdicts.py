@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serac_retriever import Edit, Example
-from serac_retriever.counterfactual.reader import read_text
 from serac_retriever.training import verdicts
 from serac_retriever.training.relations import relations
 from serac_retriever.training.verdicts import (
@@ -65,7 +64,7 @@ def test_a_query_whose_answer_is_yes_but_that_checks_nothing_gets_the_edits_word
 def test_a_span_covers_the_target(prompt: str, target: str) -> None:
     edit = Edit(prompt=prompt, target=target, in_scope=asked(("q", "paraphrase", None)))
     [found] = verdicts.given([edit])
-    assert found.edit == read_text(edit)
+    assert found.edit == edit.statement
     assert found.edit[found.start : found.end] == target
 
 
@@ -105,7 +104,7 @@ def test_a_check_of_the_right_answer_is_true_of_another_false_and_denials_turn_i
     prompts: list[str], rng: random.Random
 ) -> None:
     suite = quiz(prompts)
-    right = {read_text(edit): edit.target for edit in suite}
+    right = {edit.statement: edit.target for edit in suite}
     found = [*checked(suite, rng)]
     assert len(found) >= 2 * len(suite)
     for reading in found:
@@ -142,7 +141,7 @@ def test_long_answers_and_what_is_no_answer_are_not_checked() -> None:
         Edit(prompt="Why?", target="because " * 10),
         Edit(prompt="Ada won.", target="Ada won.", kind="fact"),
     ]
-    rest = {read_text(edit) for edit in others}
+    rest = {edit.statement for edit in others}
     assert not rest & {reading.edit for reading in checked([*suite, *others], random.Random(0))}
 
 
