@@ -36,6 +36,7 @@ from serac_retriever.models.encoder import packaged_encoder
 from serac_retriever.scope import EmbeddingScope, LateInteractionScope, ScopeClassifier
 from serac_retriever.suites import read_suite
 from serac_retriever.training import examples, swaps
+from serac_retriever.training.cascade import with_cosines
 from serac_retriever.training.recipe import Public
 
 OURS, COSINE = goals.MINE, "cosine"
@@ -176,7 +177,8 @@ class Measurements:
                 swaps.relation_swaps(edits, rng),
             )
         ]
-        scores = self.bench.scope.score([(pair.query, pair.prompt) for pair in pairs])
+        asked = with_cosines((p.query, Edit(prompt=p.prompt, target=p.target)) for p in pairs)
+        scores = self.bench.scope.score_pairs(asked)
         return reliability(scores, [pair.in_scope for pair in pairs], "zsRE train, held-out tenth")
 
     def _curves(self, name: str, folder: Path) -> list[Curve]:

@@ -56,7 +56,7 @@ def fit_cascade(
 
     passing = glance(scope.resemblance(beside)) >= 0
     met = [pair for pair, passes in zip(beside, passing, strict=True) if passes]
-    near = _with_cosines((e.query, edit) for s in fitting for edit in s for e in edit.out_of_scope)
+    near = with_cosines((e.query, edit) for s in fitting for edit in s for e in edit.out_of_scope)
     near = rng.sample(near, min(len(near), len(inside)))
     exit = _fit(*_compared(scope, [*inside, *near, *met]), UNITS["exit"], dropout=0.5)
     exit.constant -= _lowest([exit(_compared(scope, pairs)[0]) for pairs in kept])
@@ -65,7 +65,7 @@ def fit_cascade(
 
 def accepted(scope: LateInteractionScope, suite: Sequence[Edit]) -> list[Pair]:
     """Return the in-scope pairs of a suite whose score is above the threshold."""
-    pairs = _with_cosines((example.query, edit) for edit in suite for example in edit.in_scope)
+    pairs = with_cosines((example.query, edit) for edit in suite for example in edit.in_scope)
     scores = scope.score_pairs(pairs)
     return [pair for pair, score in zip(pairs, scores, strict=True) if score > scope.threshold]
 
@@ -90,10 +90,11 @@ def strangers(suites: Sequence[Sequence[Edit]], rng: random.Random) -> list[Pair
             others = np.flatnonzero(homes != f"{number} {own.metadata.get('domain')}")
             nearest = others[np.argsort(-row[others])[:NEAREST]]
             found += [(query, edits[place]) for place in nearest]
-    return _with_cosines(found)
+    return with_cosines(found)
 
 
-def _with_cosines(pairs: Iterable[tuple[str, Edit]]) -> list[Pair]:
+def with_cosines(pairs: Iterable[tuple[str, Edit]]) -> list[Pair]:
+    """Return queries and edits as a classifier is given them: as candidates, with their cosine."""
     pairs = [*pairs]
     texts = [*dict.fromkeys(text for query, edit in pairs for text in (query, edit.prompt))]
     vectors = dict(zip(texts, packaged_encoder().encode(texts), strict=True))

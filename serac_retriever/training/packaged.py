@@ -36,7 +36,7 @@ Without = Annotated[
 BULK = 7000  # readings of each source that would drown the others
 FITTED = 1500  # edits of each source that the glance and the exit are fitted on
 MARGIN = 0.15  # below the nearest: 0.2 % of hits lost, for a quarter of the pairs to judge
-UNSURE = (0.2, 0.98)  # of the first look's probabilities: what is looked at again
+UNSURE = (0.3, 0.97)  # of the first look's probabilities: what is looked at again
 VALIDATED = ("everyday", "zsre", "counterfact", "knowedit", "pokemqa")
 
 
