@@ -168,7 +168,8 @@ class Example(_Frozen):
         answer: In scope, the right answer, or several of which any counts. Out of scope, None for
             "whatever the base says", or the base's recorded answer.
         tag: What kind of query this is; figures are reported by tag. The usual ones out of scope
-            are ``unrelated``, ``other_subject``, ``other_relation`` and ``locality``.
+            are ``unrelated``, ``other_subject``, ``other_relation``, ``other_time``, ``negation``,
+            ``part_whole`` and ``mention``.
 
     Example:
         >>> Example(query="Who leads Britain?", answer="Keir Starmer").answers

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.prompt import Prompt
 
-from serac_retriever.cli.options import command
+from serac_retriever.cli.options import Threshold, command
 from serac_retriever.cli.show import Show, stdout, visible
 from serac_retriever.errors import ConfigError, SeracError
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 TASK = "The paper's tasks"
 Query = Annotated[str, typer.Argument(help="What a user says.")]
-Threshold = Annotated[
-    float | None,
-    typer.Option(min=0.0, max=1.0, help="An edit is in scope when its score is above this."),
-]
 Base = Annotated[
     str,
     typer.Option(
@@ -86,13 +82,12 @@ def load_base(name: str) -> Runnable[Any, Any]:
 
 
 @command(app)
-def ask(query: Query, base: Base, config: Config, show: Show, threshold: Threshold = None) -> None:
+def ask(query: Query, base: Base, judging: Config, show: Show) -> None:
     """Ask a chain through its edits: the answer, which edit fired, and the scores."""
     from langchain_core.messages import BaseMessage
 
-    chosen = {} if threshold is None else {"threshold": threshold}
-    with config.open_memory() as memory:
-        chain = config.gate(load_base(base), memory=memory, **chosen)
+    with judging.open_memory() as memory:
+        chain = judging.gate(load_base(base), memory=memory)
         decision = chain.decide(query)
         answering, given = chain.branch(query, decision)  # decided once, shown and answered
         try:
@@ -104,31 +99,30 @@ def ask(query: Query, base: Base, config: Config, show: Show, threshold: Thresho
 
 
 @command(app)
-def decide(query: Query, config: Config, show: Show, threshold: Threshold = None) -> None:
+def decide(query: Query, judging: Config, show: Show) -> None:
     """Say which edit would answer, and why; no chain is asked."""
     from langchain_core.runnables import RunnablePassthrough
 
-    chosen = {} if threshold is None else {"threshold": threshold}
-    with config.open_memory() as memory:
-        gate = config.gate(
-            RunnablePassthrough(), memory=memory, output="text", on_error="raise", **chosen
-        )
+    with judging.open_memory() as memory:
+        gate = judging.gate(RunnablePassthrough(), memory=memory, output="text", on_error="raise")
         show.decision(gate.decide(query))
 
 
 @command(app, "eval")
 def evaluate_suite(
-    config: Config,
+    judging: Config,
     show: Show,
     file: Annotated[
         Path | None, typer.Argument(help="A suite (JSONL, CSV), or a data set by --format.")
     ] = None,
     format: Annotated[
-        Literal["zsre", "counterfact"] | None, typer.Option(help="Read a public data set.")
+        str | None,
+        typer.Option(help="Read a public data set: zsre, counterfact, knowedit, fever, squad, ..."),
     ] = None,
     edits: Annotated[str, typer.Option(help="How many at once: a number, or all.")] = "all",
-    threshold: Threshold = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Candidates a query.")] = 8,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, show_default="8", help="Candidates a query.")
+    ] = None,
     task: Annotated[
         Literal["qa", "qa-hard", "near-misses", "counterfact", "growth", "fc", "convsent", "reader"]
         | None,
@@ -164,9 +158,9 @@ def evaluate_suite(
     if edits != "all" and not edits.isdecimal():
         raise typer.BadParameter(f"Expected a number or all, got {edits!r}.", param_hint="--edits")
     parts: dict[str, Any] = {
-        "scope": config.open_scope(),
-        "threshold": config.threshold if threshold is None else threshold,
-        "k": k,
+        "scope": judging.open_scope(),
+        "threshold": judging.threshold,
+        "k": k or judging.k,
         "progress": True,
     }
     if task and data:

@@ -26,7 +26,7 @@ WARM_UP = ("warm", "and warmer")  # the first query pays for the weights
 
 @command(app)
 def bench(
-    config: Config,
+    judging: Config,
     show: Show,
     queries: Annotated[
         Path | None,
@@ -37,9 +37,9 @@ def bench(
     """Time decisions over your own edits on this machine, and say where the time goes."""
     from langchain_core.runnables import RunnablePassthrough
 
-    with config.open_memory() as memory:
+    with judging.open_memory() as memory:
         asked = (_read(queries) if queries else _own(memory, limit))[:limit]
-        gate = config.gate(RunnablePassthrough(), memory=memory, output="text", on_error="raise")
+        gate = judging.gate(RunnablePassthrough(), memory=memory, output="text", on_error="raise")
         edits = memory.collection.count()
         for query in WARM_UP:
             gate.decide(query)

@@ -24,6 +24,7 @@ PACKAGES = (
 PARTS = {
     "encoder": (ENCODER_FOLDER, "encoder.onnx"),
     "tokenizer": (ENCODER_FOLDER, "tokenizer.json"),
+    "words": (ENCODER_FOLDER, "words.safetensors"),
     "scope, first stage": (FOLDER / "late-interaction-scope", "compare.onnx"),
     "scope, glance": (FOLDER / "late-interaction-scope", "glance.safetensors"),
     "scope, early exit": (FOLDER / "late-interaction-scope", "exit.safetensors"),

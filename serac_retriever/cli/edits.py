@@ -149,8 +149,13 @@ def export_edits(
 def reindex(config: Config, show: Show) -> None:
     """Embed every record anew, for this version's encoder."""
     bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), console=stderr)
-    with bar, config.open_memory(reindex=True) as memory:
-        task = bar.add_task("Embedding", total=None)
-        memory.reindex(progress=lambda done: bar.advance(task, done))
+    task = bar.add_task("Embedding", total=None)
+
+    def advance(done: int) -> None:
+        bar.advance(task, done)
+
+    with bar, config.open_memory(reindex=advance) as memory:
+        if not bar.tasks[0].completed:  # it was of this encoder: opening it rebuilt nothing
+            memory.reindex(progress=advance)
         count = memory.count()
     show.done({"edits": count}, f"Embedded {count} edits anew.")

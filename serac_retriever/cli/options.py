@@ -1,7 +1,7 @@
 """Options that many commands share, written once: a parameter's name says what it stands for.
 
-A command's parameter ``memory``, ``fields``, ``show`` or ``config`` is replaced by the options of
-the function below that provides it.
+A command's parameter ``memory``, ``fields``, ``show``, ``config`` or ``judging`` is replaced by the
+options of the function below that provides it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 WHERE = "Where the edits are"
 FIELDS = "Fields of the edit"
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="An edit is in scope when its score is above this."),
+]
 ERROR, FAULTS = 1, 3  # exit codes; 2 is typer's for wrong usage
 
 
@@ -81,6 +85,18 @@ def config(
 def _is_option(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def judging(
+    config: Config,
+    scope: Annotated[
+        Path | None, typer.Option(help="Folder of a trained scope classifier, as serac train's.")
+    ] = None,
+    threshold: Threshold = None,
+) -> Config:
+    """Return the settings, the scope classifier and its threshold as given here."""
+    given = {"scope": scope, "threshold": threshold}
+    return config.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 
 def memory(config: Config) -> EditMemory:
@@ -144,6 +160,7 @@ def show(
 
 PROVIDERS: dict[str, Callable[..., Any]] = {
     "config": config,
+    "judging": judging,
     "memory": memory,
     "fields": fields,
     "show": show,

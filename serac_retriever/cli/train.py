@@ -72,7 +72,7 @@ def scope(
             trained = fit_embedding(suite, out, seed=seed)
     show.done(
         {"scope": str(out), "threshold": trained.threshold},
-        f"Wrote [bold]{out}[/]. Try it: serac eval SUITE --scope {out}",
+        f"Wrote {out}. Try it: serac eval SUITE --scope {out}",
     )
 
 
@@ -95,7 +95,7 @@ def reader(
             _read(suites), out, init=_start(init, "reader"), seed=seed,
             **_given(epochs=epochs, learning_rate=learning_rate),
         )  # fmt: skip
-    show.done({"reader": str(out)}, f"Wrote [bold]{out}[/]. Use it: Reader({str(out)!r})")
+    show.done({"reader": str(out)}, f"Wrote {out}. Use it: Reader({str(out)!r})")
 
 
 @command(app)
@@ -119,8 +119,8 @@ def encoder(
         )  # fmt: skip
     show.done(
         {"encoder": str(out)},
-        f"Wrote [bold]{out}[/]. Use it in a new collection: "
-        f"EditMemory(embeddings=HuggingFaceEmbeddings(model_name={str(out)!r}))",
+        f"Wrote {out}. Use it, with langchain-huggingface: EditMemory('edits', "
+        f"embeddings=HuggingFaceEmbeddings(model_name={str(out)!r}), reindex=True)",
     )
 
 
@@ -143,7 +143,7 @@ def seq2seq(
             _read(suites), out, model=model, seed=seed,
             **_given(epochs=epochs, learning_rate=learning_rate),
         )  # fmt: skip
-    show.done({"seq2seq": str(out)}, f"Wrote [bold]{out}[/]. Use it: Seq2Seq({str(out)!r})")
+    show.done({"seq2seq": str(out)}, f"Wrote {out}. Use it: Seq2Seq({str(out)!r})")
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from serac_retriever.errors import (
     EditMemoryError,
     EditNotFoundError,
     EncoderMismatchError,
-    MissingDependencyError,
 )
 from serac_retriever.memory.connection import Connection
 from serac_retriever.memory.encoder import embed
@@ -59,7 +58,8 @@ class EditMemory:
         timeout: Seconds to wait for the server given by ``host``.
         collection: Its name.
         embeddings: Any LangChain ``Embeddings``; the packaged all-MiniLM-L6-v2 unless given.
-        reindex: Rebuild the collection if it was built with another encoder.
+        reindex: Rebuild the collection if it was built with another encoder; a function is called
+            with the number of records done since its last call.
 
     Raises:
         ConfigError: None, or more than one, of path, client and host is given.
@@ -87,7 +87,7 @@ class EditMemory:
         timeout: float = 5.0,
         collection: str = "edits",
         embeddings: Embeddings | None = None,
-        reindex: bool = False,
+        reindex: bool | Callable[[int], None] = False,
     ) -> None:
         if isinstance(path, ClientAPI):
             path, client = None, client or path
@@ -105,7 +105,8 @@ class EditMemory:
         self._store = Store(connection, collection, embeddings or packaged_encoder())
         try:
             if reindex:
-                self.reindex(only_if_needed=True)
+                progress = reindex if callable(reindex) else None
+                self.reindex(progress=progress, only_if_needed=True)
             elif host is None:
                 self._store.run(lambda: self._store.both)
         except BaseException:
@@ -353,18 +354,9 @@ class EditMemory:
         return EditRetriever(memory=self, **fields)
 
     def as_vectorstore(self) -> Chroma:
-        """Return the collection of active edits as langchain-chroma's ``Chroma``.
+        """Return the collection of active edits as langchain-chroma's ``Chroma``."""
+        from langchain_chroma import Chroma
 
-        Raises:
-            MissingDependencyError: langchain-chroma is not installed.
-        """
-        try:
-            from langchain_chroma import Chroma
-        except ImportError as error:
-            raise MissingDependencyError(
-                "as_vectorstore() needs langchain-chroma: "
-                "pip install 'serac-retriever[vectorstore]'"
-            ) from error
         return Chroma(
             client=self.client,
             collection_name=self.collection.name,

@@ -23,7 +23,7 @@ def weights(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise WeightsNotFoundError(
-            f"Expected weights at {path}, found none. Reinstall serac-retriever, or export them: "
-            "python -m serac_retriever.training.export_encoder"
+            f"Expected weights at {path}, found none. Reinstall serac-retriever where they are "
+            "its own, or train them again: serac train"
         )
     return path

@@ -17,8 +17,8 @@ from serac_retriever.models.token_states import Floats
 class InteractionHead:
     """A head over the packaged encoder's token states.
 
-    The encoder's lower half has read both texts already (for a query, that is a by-product of
-    embedding it); the head's layers read them together.
+    The encoder has read both texts already (for a query, that is a by-product of embedding it);
+    the head's layers read them together.
 
     Args:
         path: The ONNX file that ``serac train`` wrote.

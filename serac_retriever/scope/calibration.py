@@ -76,11 +76,12 @@ def calibrate(
     """Find the lowest threshold whose false fires are within the budget, with confidence.
 
     All edits are in memory at once, as when deployed, and each query is judged against its k
-    nearest. The threshold is an order statistic of the out-of-scope queries' best scores: with m
-    of n allowed above it, the chance that more than ``max_drawdown`` of such queries would fire
-    is P(Binomial(n, max_drawdown) <= m), at most ``1 - confidence`` (Wilks' tolerance bound, the
-    same m as Clopper and Pearson's). It holds for any score and any distribution, as long as
-    tomorrow's out-of-scope queries are like these.
+    nearest (all of them: a gate leaves out those far below the nearest). The threshold is an order
+    statistic of the out-of-scope queries' best scores: with m of n allowed above it, the chance
+    that more than ``max_drawdown`` of such queries would fire is P(Binomial(n, max_drawdown) <= m),
+    at most ``1 - confidence`` (Wilks' tolerance bound, the same m as Clopper and Pearson's). It
+    holds for any score and any distribution, as long as tomorrow's out-of-scope queries are like
+    these.
 
     Raises:
         CalibrationError: The suite is too small for the promise, or has no in-scope queries.
@@ -131,7 +132,7 @@ def calibrate(
 
 
 def _allowed_fires(queries: int, max_drawdown: float, confidence: float) -> int | None:
-    """Return how many queries may fire so that the promise holds; None where not even one."""
+    """Return how many queries may fire so that the promise holds; None where none can."""
     from scipy.stats import binom
 
     fires = np.arange(queries)

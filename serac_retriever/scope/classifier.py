@@ -174,7 +174,7 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         kept = self.calibration.thresholds if self.calibration else ()
         within = [threshold for budget, threshold in kept if budget <= max_drawdown]
         if not within:
-            budgets = ", ".join(f"{budget:g}" for budget, _ in kept) or "none: not calibrated"
+            budgets = ", ".join(f"{budget:g}" for budget, _ in kept) or "none is kept"
             raise CalibrationError(
                 f"Expected max_drawdown of at least the smallest calibrated budget ({budgets}), "
                 f"got {max_drawdown!r}. Calibrate on more out-of-scope queries: scope.calibrate()."
@@ -190,12 +190,11 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path, **given: Any) -> Self:
+    def load(cls, folder: str | Path) -> Self:
         """Read a classifier that :meth:`save` wrote; on ScopeClassifier itself, of any known class.
 
         Args:
             folder: Where it lies.
-            **given: What cannot be saved, such as a ``PromptedScope``'s ``llm``.
 
         Raises:
             WeightsNotFoundError: No classifier lies there.
@@ -215,7 +214,7 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         if name not in known:
             raise ScopeError(f"Expected one of {sorted(known)} in {path}, got {name!r}.")
         try:
-            return known[name]._restored(Path(folder), {**settings, **given})
+            return known[name]._restored(Path(folder), settings)
         except ValidationError as error:
             raise ScopeError(f"Settings in {path} not accepted. {error}") from None
 

@@ -25,6 +25,7 @@ from serac_retriever.scope.calibration import Pair
 from serac_retriever.scope.classifier import ScopeClassifier
 
 COMPARE, HEAD = "compare.onnx", "scope.onnx"
+TRAINABLE = "scope.safetensors"  # what training goes on from
 LONGEST = 200  # characters of a target: more says hardly more about what was asked
 ASKED_FIRST = {"glance": 7, "exit": 1920}  # fields and files, and how many numbers each looks at
 
@@ -32,9 +33,9 @@ ASKED_FIRST = {"glance": 7, "exit": 1920}  # fields and files, and how many numb
 class LateInteractionScope(ScopeClassifier):
     """Judges by the encoder's own upper layers, trained to read query and prompt together.
 
-    The paper's cross-attention classifier (section 3) without its price: the lower half of the
-    encoder reads a query once, for its embedding and for all candidates alike, and an edit's
-    prompt once for as long as it stays in the cache.
+    The paper's cross-attention classifier (section 3) without its price: the frozen encoder reads
+    a query once, for its embedding and for all candidates alike, and an edit's prompt once for as
+    long as it stays in the cache.
 
     Attributes:
         folder: Where ``compare.onnx`` and ``scope.onnx`` lie: what sets two texts beside each
@@ -149,6 +150,8 @@ class LateInteractionScope(ScopeClassifier):
         if folder.resolve() != self.folder.resolve():
             for stage in (COMPARE, HEAD):
                 shutil.copy(self.folder / stage, folder / stage)
+            if (trainable := self.folder / TRAINABLE).is_file():
+                shutil.copy(trainable, folder / TRAINABLE)
         for name in ASKED_FIRST:
             (folder / f"{name}.safetensors").unlink(missing_ok=True)  # another head's are not its
             if (perceptron := getattr(self, name)) is not None:

@@ -126,9 +126,10 @@ def first_stage() -> ScopeClassifier:
 
 
 class PromptedScope(ScopeClassifier):
-    """Asks a chat model about the pairs that a cheaper classifier is not sure of.
+    """Asks a chat model about the pairs that a cheaper classifier does not turn away.
 
-    The first classifier scores all pairs. Those in the uncertain band, at most ``most`` of a query
+    The first classifier scores all pairs. Those between ``low`` and ``high``, by default all that
+    it is not sure to be out of scope, at most ``most`` of a query
     and best first, are put to the model together, and its verdict replaces their score. Whatever
     fails, or has not come in time, keeps the first score: the chain goes on without the model.
 
@@ -191,6 +192,7 @@ class PromptedScope(ScopeClassifier):
         self, llm: Runnable[Any, Any], first: ScopeClassifier | None = None, **fields: Any
     ) -> None:
         first = first_stage() if first is None else first
+        fields = {"margin": first.margin, **fields}
         if "threshold" not in fields:
             fields = {"calibration": first.calibration, **fields, "threshold": first.threshold}
         super().__init__(**{"llm": llm, "first": first, **fields})

@@ -37,7 +37,7 @@ def export_encoder(out: Path = ENCODER_FOLDER) -> Path:
     and those at the top side by side, which the late-interaction heads read.
 
     Raises:
-        MissingDependencyError: The extra ``export`` is not installed.
+        MissingDependencyError: The extra ``train`` is not installed.
 
     Example:
         >>> export_encoder(Path("my-encoder"))  # doctest: +SKIP

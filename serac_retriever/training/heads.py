@@ -148,6 +148,7 @@ def adapt_scope(
         scope.glance, scope.exit = before.glance, before.exit
         scope.second_look = before.second_look
         scope.margin, scope.threshold = before.margin, before.threshold
+        scope.calibration = before.calibration
         scope.save(out)
     return scope
 

@@ -2,6 +2,7 @@
 
 Large tensors are int8 in blocks that share a scale, turned back into float32 once, when the session
 is built: scores do not depend on which integer instructions a CPU has, and cost what float32 costs.
+The scope head's two files multiply whole numbers instead (``integers``).
 """
 
 from __future__ import annotations

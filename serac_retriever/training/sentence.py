@@ -111,11 +111,12 @@ def train_encoder(
 
     A prompt is drawn to its in-scope queries, and pushed from its near misses and from the other
     queries of the batch (MultipleNegativesRankingLoss). The folder is in sentence-transformers'
-    layout: ``EditMemory(embeddings=HuggingFaceEmbeddings(model_name=str(out)))``.
+    layout; with langchain-huggingface: ``HuggingFaceEmbeddings(model_name=str(out))``.
 
-    A collection remembers the encoder it was built with, and refuses any other: export your edits
-    and import them into a new collection. The packaged scope classifiers are made for the packaged
-    encoder, and judge with that one still; calibrate an :class:`EmbeddingScope` for this.
+    A collection remembers the encoder it was built with, and refuses any other:
+    ``EditMemory("edits", embeddings=..., reindex=True)`` embeds its edits anew. The packaged scope
+    classifiers are made for the packaged encoder, and judge with that one still; calibrate an
+    :class:`EmbeddingScope` for this.
 
     Args:
         suite: Edits with in-scope queries; at least 20.

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from serac_retriever import __version__
 from serac_retriever.cli import app
 from serac_retriever.memory import EditMemory
+from serac_retriever.scope import EmbeddingScope
 from tests.chroma_server import ChromaServer
 
 QUESTION, ANSWER = "Who is the UK prime minister?", "Keir Starmer"
@@ -191,6 +192,18 @@ def test_markup_in_an_edit_is_shown_as_it_stands(serac: Serac) -> None:
     assert "[bold]bold[/]" in serac("list").stdout
 
 
+def test_a_trained_classifier_decides_and_is_measured(filled: Serac) -> None:
+    told = EmbeddingScope.packaged().model_copy(update={"threshold": 0.123})
+    told.save(filled.folder / "scope")
+    asked = {"prompt": QUESTION, "target": ANSWER, "in_scope": [{"query": "Who is the UK PM?"}]}
+    Path("suite.jsonl").write_text(json.dumps(asked))
+    Path("serac.toml").write_text('scope = "scope"\nk = 3')
+    for chosen in (("--scope", "scope"), ("--config", "serac.toml")):
+        assert filled.json("decide", QUESTION, *chosen)["threshold"] == 0.123
+        assert filled.json("eval", "suite.jsonl", *chosen)["threshold"] == 0.123
+    assert filled.json("eval", "suite.jsonl", "--config", "serac.toml")["k"] == 3
+
+
 def test_eval_prints_the_agreed_json(serac: Serac) -> None:
     suite = {
         "prompt": QUESTION,
@@ -233,6 +246,7 @@ def test_reindex_mends_a_collection_of_another_encoder(serac: Serac) -> None:
         memory.add(QUESTION, ANSWER)
     assert "EncoderMismatchError" in serac("list", code=1).stderr
     assert "EncoderMismatchError" in serac("doctor", code=3).stdout
+    assert "1/" in serac("reindex").stderr  # embedded once, and not again
     assert serac.json("reindex")["edits"] == 1
     assert serac.json("decide", "Who's the current British PM?")["fired"] == [ID]
 

@@ -173,7 +173,7 @@ def test_a_budget_moves_the_threshold_without_calibrating_anew() -> None:
 
 @pytest.mark.parametrize("scope", [EmbeddingScope(), EmbeddingScope(calibration=None)])
 def test_a_budget_nobody_calibrated_for_is_refused(scope: EmbeddingScope) -> None:
-    with pytest.raises(CalibrationError, match="not calibrated"):
+    with pytest.raises(CalibrationError, match="none is kept"):
         scope.threshold_for(0.01)
 
 

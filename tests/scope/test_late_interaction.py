@@ -120,6 +120,7 @@ def test_it_is_saved_with_its_weights_and_what_it_asks_first(
     scope: LateInteractionScope, tmp_path: Path
 ) -> None:
     folder = scope.save(tmp_path / "mine")
+    assert (folder / "scope.safetensors").is_file()  # training can go on from it
     pairs = [("Who's the current British PM?", PM), ("Who is the UK foreign minister?", PM)]
     assert ScopeClassifier.load(folder).score(pairs) == scope.score(pairs)
     assert LateInteractionScope.load(folder) == scope.model_copy(update={"folder": folder})

@@ -126,7 +126,7 @@ def test_the_command_adapts_the_packaged_head_and_keeps_its_calibration(
     adapted, packaged = ScopeClassifier.load("mine"), LateInteractionScope.packaged()
     assert isinstance(adapted, LateInteractionScope)
     assert json.loads(done.stdout)["threshold"] == adapted.threshold == packaged.threshold
-    kept = ("temperature", "bias", "second_look", "glance", "exit", "margin")
+    kept = ("temperature", "bias", "second_look", "glance", "exit", "margin", "calibration")
     assert [getattr(adapted, k) for k in kept] == [getattr(packaged, k) for k in kept]
     assert adapted.glance is not None
     asked = [(edit.in_scope[0].query, edit.prompt) for edit in SUITE]

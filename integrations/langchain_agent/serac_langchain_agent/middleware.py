@@ -65,8 +65,9 @@ class SeracMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     Args:
         memory: The edits.
-        answer_with: What answers in scope: the stored answer unless given; any other counterfactual
-            model (``Prompted(llm)``, any Runnable); or ``"model"``, the agent's own model with its
+        answer_with: What answers in scope: a ``Reader`` unless given (the stored answer, or whether
+            a check or claim is so); any other counterfactual model (``Verbatim()``,
+            ``Prompted(llm)``, any Runnable); or ``"model"``, the agent's own model with its
             tools, told the edit in the system message after the user's own words. An edit of mode
             ``verbatim`` is said as it stands whatever is given here.
         **options: ``scope``, ``k``, ``max_edits``, ``threshold``, ``query_from``,
