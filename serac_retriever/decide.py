@@ -84,9 +84,12 @@ class Decider:
         queries = [_or_error(query_of, one, self.query_from) for one in inputs]
         if self.contextualize is None:
             return queries
-        talks = [messages_of(input) or [] for input in inputs]
-        follow_ups = [i for i, q in enumerate(queries) if isinstance(q, str) and q.strip()]
-        follow_ups = [i for i in follow_ups if len(talks[i]) > 1]
+        talks: dict[int, Any] = {  # a history that is none leaves the query as it stands
+            i: _or_error(messages_of, inputs[i])
+            for i, query in enumerate(queries)
+            if isinstance(query, str) and query.strip()
+        }
+        follow_ups = [i for i, talk in talks.items() if isinstance(talk, list) and len(talk) > 1]
         name = "serac:contextualize"
         inner = children([configs[i] for i in follow_ups], [runs[i] for i in follow_ups], name)
         rewritten = yield Call(

@@ -8,12 +8,14 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -65,6 +67,16 @@ def _utc(moment: datetime) -> datetime:
         raise ValueError("expected a moment in the years 1 to 9999, UTC") from None
 
 
+def _iso(value: object) -> object:
+    """Refuse numbers, which would count as seconds since 1970: 20301231 is a date in 2030."""
+    if isinstance(value, str) and re.fullmatch(r"[\d.+-]+", value.strip()):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value.strip())
+    elif not isinstance(value, int | float):
+        return value
+    raise ValueError("expected a date or a moment as ISO 8601 writes it, such as 2030-12-31")
+
+
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
@@ -72,7 +84,7 @@ def _now() -> datetime:
 Unicode = Annotated[str, AfterValidator(_unicode)]
 Text = Annotated[Unicode, AfterValidator(_not_blank)]
 Remark = Annotated[Unicode | None, AfterValidator(lambda text: text or None)]
-Moment = Annotated[datetime, AfterValidator(_utc)]
+Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(_utc)]
 EditId = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 

@@ -245,34 +245,41 @@ class Serac(RunnableSerializable[Any, Any]):
         answers: list[Any] = [*decisions]  # where none could be made, the error is the answer
         fired = {i: d for i, d in enumerate(decisions) if isinstance(d, Decision) and d.fired}
         left = [i for i, d in enumerate(decisions) if isinstance(d, Decision) and not d.fired]
-        branches = {i: self.branch(inputs[i], decision) for i, decision in fired.items()}
+        branches: dict[int, tuple[Runnable[Any, Any], Any]] = {}
+        results: dict[int, Any] = {}
+        for place, decision in fired.items():
+            try:
+                branches[place] = self.branch(inputs[place], decision)
+            except Exception as error:  # something odd beside the query
+                results[place] = error
         by_model: dict[int, list[int]] = {}
         for place, (model, _) in branches.items():
             by_model.setdefault(id(model), []).append(place)
         for places in by_model.values():
-            results = yield Call(
+            said = yield Call(
                 branches[places[0]][0],
                 [branches[i][1] for i in places],
                 children([configs[i] for i in places], [runs[i] for i in places], EDITED),
             )
-            for place, result in zip(places, results, strict=True):
-                try:
-                    if isinstance(result, Exception):
-                        raise result
-                    answers[place] = self._shape.whole(result, inputs[place], fired[place].edits)
-                except Exception as error:
-                    answers[place] = error
-                    if self.on_error == "base":
-                        left.append(place)
-                        yield Work(partial(report, error, [runs[place]]))
+            results.update(zip(places, said, strict=True))
+        for place, result in results.items():
+            try:
+                if isinstance(result, Exception):
+                    raise result
+                answers[place] = self._shape.whole(result, inputs[place], fired[place].edits)
+            except Exception as error:
+                answers[place] = error
+                if self.on_error == "base":
+                    left.append(place)
+                    yield Work(partial(report, error, [runs[place]]))
         if left:
-            results = yield Call(
+            said = yield Call(
                 self.base,
                 [inputs[i] for i in left],
                 children([configs[i] for i in left], [runs[i] for i in left], BASE),
                 kwargs,
             )
-            for place, result in zip(left, results, strict=True):
+            for place, result in zip(left, said, strict=True):
                 answers[place] = result
         return answers
 

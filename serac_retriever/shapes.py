@@ -67,7 +67,7 @@ def messages_of(value: Any) -> list[BaseMessage] | None:
 def _first_of(value: Mapping[str, Any], keys: Sequence[str]) -> Any:
     """Return the first value that is filled in; else an empty one, if its key is there at all."""
     there = [value[key] for key in keys if value.get(key) is not None]
-    filled = [found for found in there if found not in ("", [], ())]
+    filled = [found for found in there if not (isinstance(found, str | list | tuple) and not found)]
     return next(iter([*filled, *there]), None)
 
 
@@ -146,10 +146,10 @@ class OutputShape:
             if self.kind == "messages":
                 yield self.whole(raw, input, edits)
                 return
-            if self.kind == "dict" and fired and (carried := self._carried(input, edits)):
-                yield AddableDict(carried)
             as_message = self.kind == "message" or self.message
             chunk = _message(raw, AIMessageChunk, fired) if as_message else text_of(raw)
+            if self.kind == "dict" and fired and (carried := self._carried(input, edits)):
+                yield AddableDict(carried)
             yield AddableDict({self.key: chunk}) if self.kind == "dict" else chunk
 
         return shaped

@@ -45,27 +45,39 @@ class Call:
         """Invoke it on one input, or batch it on several."""
         if not self.inputs:
             return []
-        if len(self.inputs) > 1:
-            return self.runnable.batch(
-                [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
-            )
         try:
-            return [self.runnable.invoke(self.inputs[0], self.configs[0], **self.kwargs)]
+            if len(self.inputs) == 1:
+                return [self.runnable.invoke(self.inputs[0], self.configs[0], **self.kwargs)]
+            return self._of_each(
+                self.runnable.batch(
+                    [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
+                )
+            )
         except Exception as error:
-            return [error]
+            return [error] * len(self.inputs)
 
     async def arun(self) -> list[Any]:
         """Invoke it on one input, or batch it on several."""
         if not self.inputs:
             return []
-        if len(self.inputs) > 1:
-            return await self.runnable.abatch(
-                [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
-            )
         try:
-            return [await self.runnable.ainvoke(self.inputs[0], self.configs[0], **self.kwargs)]
+            if len(self.inputs) == 1:
+                return [await self.runnable.ainvoke(self.inputs[0], self.configs[0], **self.kwargs)]
+            return self._of_each(
+                await self.runnable.abatch(
+                    [*self.inputs], [*self.configs], return_exceptions=True, **self.kwargs
+                )
+            )
         except Exception as error:
-            return [error]
+            return [error] * len(self.inputs)
+
+    def _of_each(self, results: list[Any]) -> list[Any]:
+        if len(results) != len(self.inputs):
+            raise ValueError(
+                f"Expected {len(self.inputs)} results of a batch from "
+                f"{type(self.runnable).__name__}, got {len(results)}."
+            )
+        return results
 
 
 Step = Work | Call

@@ -170,6 +170,19 @@ def test_an_edit_fires_when_active_and_from_its_first_moment_to_before_its_last(
     assert edit(**fields).can_fire(NOW) is fires
 
 
+@pytest.mark.parametrize(("text", "year"), [("20301231", 2030), (" 2030-12-31 ", 2030)])
+def test_a_date_in_digits_alone_is_a_date(text: str, year: int) -> None:
+    moment = edit(valid_until=text).valid_until
+    assert moment is not None
+    assert moment.year == year
+
+
+@pytest.mark.parametrize("number", ["2030", 2030, 1.9e9, True, "1e9", "-5", "99999999"])
+def test_a_number_is_no_moment(number: Any) -> None:
+    with pytest.raises(InvalidEditError, match="valid_until"):
+        edit(valid_until=number)
+
+
 def test_a_moment_without_a_zone_is_utc() -> None:
     assert edit(valid_from="2026-01-01T12:00").valid_from == NOW
     assert edit(valid_from=NOW).can_fire(NOW.replace(tzinfo=None))

@@ -29,6 +29,33 @@ def halve(number: int) -> float:
     return number / 2
 
 
+class Batchless(RunnableLambda[Any, Any]):
+    """Its batches fail as a whole, or are one short."""
+
+    short = False
+
+    def batch(self, inputs: Any, *_: Any, **__: Any) -> list[Any]:
+        if not self.short:
+            raise OSError("the batch is lost")
+        return [*inputs[1:]]
+
+    async def abatch(self, inputs: Any, *_: Any, **__: Any) -> list[Any]:
+        return self.batch(inputs)
+
+
+@both
+@pytest.mark.parametrize("short", [False, True])
+def test_a_batch_that_fails_as_a_whole_fails_for_each_input(do: Do, short: bool) -> None:
+    runnable = Batchless(halve)
+    runnable.short = short
+
+    def plan() -> Plan[list[Any]]:
+        return (yield Call(runnable, [4, 6], [{}, {}]))
+
+    results = do(plan())
+    assert [type(result) for result in results] == [ValueError if short else OSError] * 2
+
+
 @both
 def test_a_plan_gets_each_result_and_its_return_value_is_the_outcome(do: Do) -> None:
     def plan() -> Plan[list[Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -81,6 +83,17 @@ def load_base(name: str) -> Runnable[Any, Any]:
         ) from error
 
 
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Make whatever somebody's chain fails with an error of our own."""
+    try:
+        yield
+    except SeracError:
+        raise
+    except Exception as error:
+        raise SeracError(f"The chain failed. {type(error).__name__}: {error}") from error
+
+
 @command(app)
 def ask(query: Query, base: Base, judging: Config, show: Show) -> None:
     """Ask a chain through its edits: the answer, which edit fired, and the scores."""
@@ -90,10 +103,8 @@ def ask(query: Query, base: Base, judging: Config, show: Show) -> None:
         chain = judging.gate(load_base(base), memory=memory)
         decision = chain.decide(query)
         answering, given = chain.branch(query, decision)  # decided once, shown and answered
-        try:
+        with _told_plainly():
             answer = answering.invoke(given)
-        except Exception as error:  # somebody's chain may fail in any way
-            raise SeracError(f"The chain failed. {type(error).__name__}: {error}") from error
     text = str(answer.text) if isinstance(answer, BaseMessage) else str(answer)
     show.decision(decision, text)
 
@@ -195,7 +206,7 @@ def demo(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         client = chromadb.PersistentClient(folder)
         bot = chatbot(client, load_base(base) if base else None)  # type: ignore[arg-type]
-        with EditMemory(client) as memory:
+        with EditMemory(client) as memory, _told_plainly():
             chain = Serac(base=bot, memory=memory, threshold=threshold)
             show.outcomes(run(bot, chain, corrections()))
             if chat:

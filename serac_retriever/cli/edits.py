@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from serac_retriever.config import Config
     from serac_retriever.memory import EditMemory
 
+MOST = 2**31 - 1
 app = typer.Typer()
 Id = Annotated[str, typer.Argument(help="The edit's id, as `serac list` shows it.")]
 Status = Literal["draft", "active", "retired"]
@@ -44,8 +45,8 @@ def list_edits(
     status: Annotated[Status | None, typer.Option(help="Only these.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only edits with this tag.")] = None,
     author: Annotated[str | None, typer.Option(help="Only this author's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="Leave out this many first.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="At most this many.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, max=MOST, help="Leave out this many first.")] = 0,
 ) -> None:
     """List edits, page by page."""
     found = memory.list(status=status, tag=tag, author=author, limit=limit + 1, offset=offset)

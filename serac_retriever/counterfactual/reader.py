@@ -11,10 +11,12 @@ import numpy as np
 from serac_retriever.counterfactual.model import CounterfactualInput, CounterfactualModel
 from serac_retriever.edit import Edit
 from serac_retriever.models import FOLDER
+from serac_retriever.models.encoder import beginning
 from serac_retriever.models.interaction import InteractionHead
 
 HEAD = "reader.onnx"
 LONGEST = 40  # tokens of an answer
+SHOWN = 60  # characters that a target is found by where the rest of it was cut off
 ASKING = re.compile(
     r"^\W*(?:is|are|was|were|am|do|does|did|has|have|had|can|could|may|might|will|would|shall|"
     r"should|must|isn't|aren't|wasn't|don't|doesn't|didn't|hasn't|haven't|can't|won't)\b"
@@ -65,10 +67,11 @@ class Reader(CounterfactualModel):
 
     def _span(self, text: str, spans: np.ndarray, edit: Edit) -> str:
         """Return the likeliest run of tokens within the target, in the target's own letters."""
-        offsets = self._head.encoder.offsets(text)
-        begins = text.rfind(edit.target)
+        text = beginning(text)  # what was read, and what offsets are in
+        target = edit.target if edit.target in text else beginning(edit.target)[:SHOWN]
+        offsets, begins = self._head.encoder.offsets(text), text.rfind(target)
         inside = [i for i, (a, b) in enumerate(offsets) if a < b and a >= begins]
-        if not inside:
+        if begins < 0 or not inside:
             return edit.target
         first = inside[0]
         scores = spans[first:, 0][:, None] + spans[first:, 1][None, :]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import chromadb
 import httpx
@@ -69,20 +71,46 @@ class Connection:
         if self.client is not None:
             return self.client
         if self.path is not None:
-            return chromadb.PersistentClient(str(self.path))
+            try:
+                return chromadb.PersistentClient(str(self.path))
+            except ValueError as error:  # one exists in this process, with other settings
+                raise ConfigError(
+                    f"Expected to open {self.path}, got: {error}. Pass that client: client="
+                ) from error
         # Chroma's own connection waits for ever: ask first, and bound every later request
-        beat = httpx.get(
-            f"{self.where}/api/v2/heartbeat", headers=self.headers, timeout=self.timeout
-        ).raise_for_status()
+        try:
+            beat = httpx.get(
+                f"{self.where}/api/v2/heartbeat", headers=self.headers, timeout=self.timeout
+            ).raise_for_status()
+        except UnicodeError as error:
+            raise ConfigError(f"Expected a host and headers that HTTP can send: {error}") from error
         if "heartbeat" not in beat.text:
             raise ConnectionError("what answers there is no Chroma server")
-        client = chromadb.HttpClient(
-            host=self.host or "", port=self.port, ssl=self.ssl, headers=self.headers
-        )
+        client = self._built()
         session = getattr(getattr(client, "_server", None), "_session", None)
         if isinstance(session, httpx.Client):
             session.timeout = httpx.Timeout(self.timeout)
         return client
+
+    def _built(self) -> ClientAPI:
+        """Build the client of a server: it asks several things at once, and waits for ever."""
+        built: Future[ClientAPI] = Future()
+
+        def build() -> None:
+            try:
+                built.set_result(
+                    chromadb.HttpClient(
+                        host=self.host or "", port=self.port, ssl=self.ssl, headers=self.headers
+                    )
+                )
+            except Exception as error:
+                built.set_exception(error)
+
+        Thread(target=build, name="serac-connect", daemon=True).start()
+        try:
+            return built.result(self.timeout)
+        except ValueError as error:  # what a proxy says in place of Chroma
+            raise ConnectionError(str(error)) from error
 
 
 def lock_folder(folder: Path) -> FileLock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -38,6 +39,7 @@ Status = Literal["draft", "active", "retired"]
 Vectors = list[list[float]]
 Edits = list[Edit]  # inside the class, ``list`` is a method
 Ids = list[str]
+MOST = 1_000_000  # candidates of a query
 MARGIN = 4  # fetched beyond k, for candidates that may not fire now
 
 
@@ -98,7 +100,7 @@ class EditMemory:
             )
         if path is not None and not (isinstance(path, str | Path) and str(path).strip()):
             raise ConfigError(f"Expected a folder or a Chroma client, got {path!r}.")
-        if collection.endswith("-inactive"):
+        if not isinstance(collection, str) or collection.endswith("-inactive"):
             raise ConfigError(f"Expected a collection not named *-inactive, got {collection!r}.")
         folder = Path(path).expanduser() if path is not None else None
         connection = Connection(folder, client, host, port, ssl, headers, timeout)
@@ -329,8 +331,8 @@ class EditMemory:
         """
         if not vectors:
             return ()
-        if k < 1:
-            raise ConfigError(f"Expected k from 1 up, got {k}.")
+        if not 1 <= k <= MOST:
+            raise ConfigError(f"Expected k from 1 to {MOST:,}, got {k}.")
         wanted = k + MARGIN
         while True:
             rows = self._store.run(partial(self._store.query, vectors, wanted))
@@ -384,7 +386,9 @@ class EditMemory:
         return record.content
 
     def _require(self, id: str) -> Record:
-        record = self._store.run(lambda: self._store.find([id])).get(id)
+        record = None
+        if isinstance(id, str) and not re.search("[\ud800-\udfff]", id):  # what Chroma could hold
+            record = self._store.run(lambda: self._store.find([id])).get(id)
         if record is None:
             raise EditNotFoundError(
                 f"Expected the id of an edit, got {id!r:.80}, which {self!r} does not hold. "

@@ -68,6 +68,8 @@ class Collections:
     def close(self) -> None:
         """Let go of the folder and of every handle."""
         self._closed = True
+        if os.getpid() != self._process and self.connection.in_process:
+            return  # a fork: they are its parent's, and closing them here would wait for ever
         if self.states is not None:
             self.states.close()
         self._collections.clear()
@@ -148,15 +150,17 @@ class Collections:
         except (httpx.HTTPError, httpx.InvalidURL, ConnectionError, TimeoutError) as error:
             self._lose_connection()
             raise self._unreachable(error) from error
-        except ValueError as error:
-            if "Could not connect" not in str(error):
-                raise
-            self._lose_connection()
-            raise self._unreachable(error) from error
         except ChromaError as error:
             if "dimension" in str(error):
                 raise self._mismatch(str(error)) from error
             raise EditMemoryError(f"Chroma at {self.connection.where} refused: {error}") from error
+        except Exception as error:
+            # Chroma's client has no type for what a proxy answers in its place
+            a_proxy = isinstance(error.__context__, httpx.HTTPStatusError)
+            if not a_proxy and "Could not connect" not in str(error):
+                raise
+            self._lose_connection()
+            raise self._unreachable(error) from error
 
     def _lose_connection(self) -> None:
         self._collections.clear()

@@ -55,9 +55,12 @@ def edit_of(id: str, document: str | None, metadata: Mapping[str, Any] | None) -
     fields = {k: v for k, v in (metadata or {}).items() if k not in ("id", "prompt")}
     try:
         # with the types: 1 and True are equal, and not the same
-        return _edit_of(id, document, frozenset((k, type(v), v) for k, v in fields.items()))
+        found = _edit_of(id, document, frozenset((k, type(v), v) for k, v in fields.items()))
     except TypeError:  # a list, which other clients may write
         return _read(id, document, fields)
+    if isinstance(found, Malformed) or not found.metadata:
+        return found
+    return found.model_copy(update={"metadata": {**found.metadata}})  # a dict can be written to
 
 
 @lru_cache(maxsize=4096)  # every query brings the same dozen again, their fields in any order

@@ -144,19 +144,19 @@ class PackagedEncoder(Embeddings):
         """Return the numbers of a text's word pieces, without the marks at both ends."""
         kept = self._kept.get(text)
         known = kept.pieces if kept else None
-        ids: list[int] = known or self._tokenizer.encode(_beginning(text)).ids
+        ids: list[int] = known or self._tokenizer.encode(beginning(text)).ids
         return ids[1:-1]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return where each token of a text begins and ends in it, in characters."""
-        offsets: list[tuple[int, int]] = self._tokenizer.encode(_beginning(text)).offsets
+        offsets: list[tuple[int, int]] = self._tokenizer.encode(beginning(text)).offsets
         return offsets
 
     def _read(
         self, texts: list[str], states: bool = True
     ) -> tuple[npt.NDArray[np.float32], dict[str, _Kept]]:
         """Run the model on a batch: its vectors and, where asked for, what there is to keep."""
-        encodings = self._tokenizer.encode_batch([_beginning(text) for text in texts])
+        encodings = self._tokenizer.encode_batch([beginning(text) for text in texts])
         fields = {
             "input_ids": "ids",
             "attention_mask": "attention_mask",
@@ -181,11 +181,11 @@ class PackagedEncoder(Embeddings):
         with self._lock:
             for text, one in found.items():
                 if text not in self._kept:
-                    self._kept_bytes += one.states.nbytes
+                    self._kept_bytes += one.states.nbytes + len(text)
                 self._kept[text] = one
             while self._kept_bytes > KEPT_MB * 2**20:
-                _, oldest = self._kept.popitem(last=False)
-                self._kept_bytes -= oldest.states.nbytes
+                text, oldest = self._kept.popitem(last=False)
+                self._kept_bytes -= oldest.states.nbytes + len(text)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts as lists of 384 floats."""
@@ -214,7 +214,7 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _beginning(text: str) -> str:
+def beginning(text: str) -> str:
     """Return what of a text can reach the model, as Unicode that a tokenizer can read."""
     if len(text) > MAX_CHARACTERS:  # blanks are no tokens: a question may follow thousands
         text = " ".join(text.split())[:MAX_CHARACTERS]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serac_retriever.models import ENCODER_FOLDER, weights
-from serac_retriever.models.encoder import PackagedEncoder, packaged_encoder
+from serac_retriever.models.encoder import PackagedEncoder, beginning, packaged_encoder
 
 FILE = "words.safetensors"
 UNKNOWN = 100  # the word piece that stands for a text without any
@@ -72,7 +72,7 @@ class Words:
             True
         """
         vectors, weight = self._table
-        asked, told = self._pieces(query), [self._pieces(text) for text in texts]
+        asked, *told = (self._pieces(beginning(text)) for text in (query, *texts))
         every = np.concatenate(told)
         lengths = np.array([len(one) for one in told])
         starts = np.cumsum(lengths) - lengths

@@ -204,7 +204,7 @@ class ScopeClassifier(BaseModel, BaseCrossEncoder):
         try:
             settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             name = settings.pop("classifier")
-        except FileNotFoundError:
+        except OSError:
             raise WeightsNotFoundError(
                 f"Expected a saved scope classifier at {folder}, found no {SETTINGS} in it."
             ) from None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextvars import copy_context
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
@@ -291,4 +292,5 @@ class PromptedScope(ScopeClassifier):
 def _key(pair: Pair) -> Key:
     query, edit = pair[0], pair[1].edit
     # the target too: a stock Chroma client changes it and leaves the version as it is
-    return edit.id, edit.version, edit.prompt, edit.target, query
+    asked = blake2b(query.encode(errors="replace"), digest_size=16).hexdigest()  # some are long
+    return edit.id, edit.version, edit.prompt, edit.target, asked

@@ -113,8 +113,8 @@ def write_suite(path: str | Path, edits: Iterable[Edit]) -> int:
             except BaseException:
                 os.unlink(file.name)
                 raise
-    except OSError as error:
-        raise SuiteError(f"Expected to write {path}, got: {error}") from error
+    except (OSError, UnicodeError) as error:
+        raise SuiteError(f"Expected to write {str(path)!r}, got: {error}") from error
     return count
 
 

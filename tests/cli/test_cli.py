@@ -345,3 +345,13 @@ def test_a_terminal_that_lacks_a_letter_is_no_failure(filled: Serac) -> None:
         check=False,
     )
     assert done.returncode == 0
+
+
+def test_what_is_no_folder_of_a_classifier_is_told_plainly(filled: Serac) -> None:
+    Path("file").touch()
+    assert "WeightsNotFoundError" in filled("decide", "x", "--scope", "file", code=1).stderr
+
+
+def test_numbers_beyond_all_bounds_are_wrong_usage(filled: Serac) -> None:
+    filled("list", "--limit", "99999999999999999999", code=2)
+    assert "ConfigError" in filled("search", "x", "-k", "99999999999", code=1).stderr

@@ -59,3 +59,16 @@ def test_of_a_statement_the_part_that_answers_is_said(reader: Reader) -> None:
 def test_a_stance_is_said_as_it_stands(reader: Reader) -> None:
     stance = Edit(prompt="Topic: tea; Sentiment: Positive", target="Positive", kind="stance")
     assert reader.invoke(asked(stance, "What do you think of tea?")) == "Positive"
+
+
+def test_blanks_in_a_long_text_move_no_answer(reader: Reader) -> None:
+    told = (
+        "The first line of the report.\n\n\n          Its author is     Jane Doe of Leeds.      "
+        "The budget is 40 pounds.   " + "filler words go here " * 250
+    )
+    said = [
+        reader.invoke(asked(Edit(prompt="The report", target=t, kind="fact"), "Who is its author?"))
+        for t in (told, " ".join(told.split()))
+    ]
+    assert said[0] == said[1]
+    assert said[0].startswith("Jane")

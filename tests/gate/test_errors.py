@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 
 from serac_retriever import EditMemory, Serac
 from serac_retriever.errors import MemoryUnavailableError, QueryError
@@ -238,3 +238,32 @@ def test_while_the_chroma_server_is_down_the_base_answers_and_afterwards_the_edi
 
 def test_a_gate_can_be_built_while_the_server_is_down(dead_memory: EditMemory) -> None:
     assert Serac(base=echo(), memory=dead_memory).invoke(OUTSIDE) == f"base: {OUTSIDE}"
+
+
+class Odd:
+    """Not even its truth can be asked for: an array of several numbers."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __eq__ = __bool__  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_something_odd_beside_the_query_takes_nothing_down(edits: EditMemory) -> None:
+    chain = Serac(base=RunnableLambda(lambda _: "base"), memory=edits,
+                  contextualize=RunnableLambda(lambda _: IN_SCOPE))  # fmt: skip
+    odd = {"question": IN_SCOPE, "history": Odd()}
+    assert chain.invoke(odd) == "Keir Starmer"
+    assert chain.batch([odd, {"question": OUTSIDE}]) == ["Keir Starmer", "base"]
+
+
+async def test_a_stream_of_what_cannot_be_said_falls_back_before_it_begins(
+    edits: EditMemory,
+) -> None:
+    base = RunnablePassthrough.assign(answer=lambda _: "base")
+    odd = RunnableLambda(lambda _: {"text": "x"})
+    chain = Serac(base=base, memory=edits, counterfactual=odd, answer_key="answer")
+    asked = {"question": IN_SCOPE}
+    streamed = [*chain.stream(asked)]
+    assert sum(streamed[1:], streamed[0]) == chain.invoke(asked) == {**asked, "answer": "base"}

@@ -202,6 +202,15 @@ def test_a_fork_may_not_use_an_embedded_memory(tmp_path: Path) -> None:
 
 
 @needs_fork
+def test_a_fork_may_leave_a_memory_and_its_parent_keeps_it(tmp_path: Path) -> None:
+    with EditMemory(tmp_path, embeddings=WordEncoder()) as memory:
+        memory.add(PROMPT, "Keir Starmer")
+        assert in_a_fork(memory.close) == "None"
+        assert memory.count() == 1
+        assert in_another_process(tmp_path).startswith("MemoryLockedError")
+
+
+@needs_fork
 def test_a_fork_may_not_use_an_ephemeral_memory(local_memory: EditMemory) -> None:
     assert in_a_fork(local_memory.count).startswith("MemoryLockedError")
 
@@ -292,6 +301,46 @@ def test_what_is_no_chroma_server_is_said_to_be_none() -> None:
 
 
 @pytest.fixture
+def ailing() -> Iterator[tuple[int, dict[str, bool]]]:
+    """A proxy whose Chroma has a heartbeat and nothing else: a port, and whether it hangs."""
+    state = {"hangs": False}
+    over = threading.Event()
+
+    class Ailing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            beats = "heartbeat" in self.path
+            if not beats and state["hangs"]:
+                over.wait(20)
+            self.send_response(200 if beats else 503)
+            self.end_headers()
+            self.wfile.write(b'{"nanosecond heartbeat": 1}' if beats else b"upstream is gone")
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ailing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, state
+    over.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_proxy_whose_chroma_ails_is_unavailable_within_the_timeout(
+    ailing: tuple[int, dict[str, bool]], hangs: bool
+) -> None:
+    port, state = ailing
+    state["hangs"] = hangs
+    memory = EditMemory(host="127.0.0.1", port=port, timeout=1, embeddings=WordEncoder())
+    began = time.monotonic()
+    with pytest.raises(MemoryUnavailableError):
+        memory.count()
+    assert time.monotonic() - began < 4
+
+
+@pytest.fixture
 def proxy(chroma_server: ChromaServer) -> Iterator[int]:
     """The port of a proxy before the server that asks for a token, as Chroma itself does not."""
 
@@ -333,6 +382,19 @@ def test_headers_reach_a_proxy_with_every_request(proxy: int, collection_name: s
     assert memory.search(PROMPT)[0].edit.target == "Keir Starmer"
     with pytest.raises(MemoryUnavailableError, match="401"):
         EditMemory(**given, headers={"X-Token": "guess"}).count()
+
+
+def test_headers_that_http_cannot_send_are_an_error() -> None:
+    memory = EditMemory(host="127.0.0.1", port=1, headers={"X": "€"}, embeddings=WordEncoder())
+    with pytest.raises(ConfigError, match="headers"):
+        memory.count()
+
+
+def test_a_folder_open_with_other_settings_is_an_error_that_says_so(tmp_path: Path) -> None:
+    client = chromadb.PersistentClient(tmp_path, chromadb.Settings(allow_reset=True))
+    with pytest.raises(ConfigError, match="client="):
+        EditMemory(tmp_path, embeddings=WordEncoder())
+    client.close()
 
 
 def test_a_web_server_that_is_no_chroma_is_unavailable() -> None:

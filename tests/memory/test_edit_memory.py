@@ -64,7 +64,7 @@ def test_a_page_begins_at_zero(local_memory: EditMemory, limit: int, offset: int
 
 
 def test_at_least_one_edit_must_be_asked_for(local_memory: EditMemory) -> None:
-    with pytest.raises(ConfigError, match="k from 1 up, got 0"):
+    with pytest.raises(ConfigError, match="k from 1 to 1,000,000, got 0"):
         local_memory.search("x", k=0)
 
 
@@ -443,3 +443,29 @@ def test_only_a_changed_prompt_is_embedded_again(local_memory: EditMemory) -> No
     assert words.calls == []
     local_memory.update(edit.id, prompt="New?")
     assert words.calls == [1]
+
+
+def test_metadata_changed_in_place_and_given_back_is_stored(local_memory: EditMemory) -> None:
+    edit = local_memory.add(PROMPT, "Keir Starmer", metadata={"team": "uk"})
+    for way, value in ((local_memory.update, "geo"), (None, "politics")):
+        held = local_memory.get(edit.id)
+        held.metadata["team"] = value
+        if way:
+            way(edit.id, metadata=held.metadata)
+        else:
+            assert local_memory.add_many([held], replace=True).replaced == [edit.id]
+        stored = local_memory.collection.get(ids=[edit.id])["metadatas"]
+        assert stored is not None
+        assert stored[0]["team"] == value
+
+
+@pytest.mark.parametrize("id", ["\ud800", None, 5, ""])
+def test_what_can_be_no_id_is_not_found(local_memory: EditMemory, id: Any) -> None:
+    for ask in (local_memory.get, local_memory.delete, local_memory.retire):
+        with pytest.raises(EditNotFoundError):
+            ask(id)
+
+
+def test_more_candidates_than_anybody_can_judge_are_refused(local_memory: EditMemory) -> None:
+    with pytest.raises(ConfigError, match="k from 1 to"):
+        local_memory.search(PROMPT, k=10**11)

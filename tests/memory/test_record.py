@@ -27,3 +27,12 @@ def test_a_changed_field_is_read_anew() -> None:
     fields = metadata_of(Edit(prompt="Who runs Oak House?", target="Ann"))
     assert isinstance(changed := edit_of("x", "Who?", {**fields, "target": "Bob"}), Edit)
     assert changed.target == "Bob"
+
+
+def test_what_is_written_into_an_edit_s_metadata_stays_with_that_edit() -> None:
+    fields = {**metadata_of(Edit(prompt="Who?", target="Ann")), "floor": 1}
+    for _ in range(2):
+        read = edit_of("x", "Who?", fields)
+        assert isinstance(read, Edit)
+        assert read.metadata == {"floor": 1}
+        read.metadata["floor"] = 2

@@ -54,3 +54,12 @@ def test_it_says_how_long_either_text_is() -> None:
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFoundError, match=r"words\.safetensors"):
         Words(tmp_path).resemblance("a", ["b"], [0])
+
+
+def test_of_a_long_text_only_what_is_read_is_kept() -> None:
+    words = Words()
+    long = [f"{n} " + "a b " * 100_000 for n in range(3)]
+    words.resemblance(long[0], long, [0.0] * 3)
+    alike = [f"{n} " + "a b " * 90_000 for n in range(3)]
+    words.resemblance(alike[0], alike, [0.0] * 3)
+    assert words._pieces.cache_info().currsize == 3
