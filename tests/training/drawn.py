@@ -54,5 +54,7 @@ def about(subject: str, form: str = "Who taught {}?", target: str = "x", *asked:
 
 def three_parts() -> list[list[list[Edit]]]:
     """Two suites of different styles, each cut in three: to fit on, to set limits by, unseen."""
-    everyday, relations = read_suite(DEV), relation_edits(120, random.Random(1))
-    return [[everyday[start : start + 40], relations[start : start + 40]] for start in (0, 40, 80)]
+    everyday, relations = read_suite(DEV), relation_edits(300, random.Random(1))
+    return [
+        [everyday[start : start + 100], relations[start : start + 100]] for start in (0, 100, 200)
+    ]
