@@ -126,7 +126,8 @@ class Store(Collections):
             self._forget(old)
         fields = metadata_of(new)
         if old.active is (new.status == "active"):
-            changed = {k: value for k, value in fields.items() if old.metadata.get(k) != value}
+            before = metadata_of(old.content) if isinstance(old.content, Edit) else {}
+            changed = {key: value for key, value in fields.items() if before.get(key) != value}
             gone = {key: None for key in old.metadata if key not in fields}  # update() merges
             here.update(
                 ids=[id],

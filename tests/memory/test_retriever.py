@@ -77,7 +77,7 @@ def test_less_similar_edits_can_be_left_out(filled: EditMemory) -> None:
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_at_least_one_must_be_asked_for(filled: EditMemory, k: int) -> None:
-    with pytest.raises(ConfigError, match="k from 1 up"):
+    with pytest.raises(ConfigError, match="k from 1 to"):
         filled.as_retriever().invoke(PROMPT, k=k)
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         filled.as_retriever(k=k)

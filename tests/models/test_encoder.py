@@ -211,7 +211,7 @@ def test_token_states_are_right_from_many_threads(
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(60)))
     assert kept_megabytes(own) <= 0.015
-    assert own._kept_bytes == sum(kept.states.nbytes for kept in own._kept.values())
+    assert own._kept_bytes == sum(one.states.nbytes + len(text) for text, one in own._kept.items())
 
 
 @given(st.text(max_size=60))
