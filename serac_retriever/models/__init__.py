@@ -23,8 +23,8 @@ def weights(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise WeightsNotFoundError(
-            f"Expected weights at {path}, found none. Reinstall serac-retriever; or make them again "
-            "with python -m serac_retriever.training.export_encoder (the encoder), serac train (the "
-            "models over it)"
+            f"Expected weights at {path}, found none. Reinstall serac-retriever; or make them "
+            "again: python -m serac_retriever.training.export_encoder for the encoder, serac "
+            "train for the models over it"
         )
     return path
