@@ -101,7 +101,9 @@ class EditMemory:
         if path is not None and not (isinstance(path, str | Path) and str(path).strip()):
             raise ConfigError(f"Expected a folder or a Chroma client, got {path!r}.")
         if not isinstance(collection, str) or collection.endswith("-inactive"):
-            raise ConfigError(f"Expected a collection not named *-inactive, got {collection!r}.")
+            raise ConfigError(
+                f"Expected a collection's name that does not end in -inactive, got {collection!r}."
+            )
         folder = Path(path).expanduser() if path is not None else None
         connection = Connection(folder, client, host, port, ssl, headers, timeout)
         self._store = Store(connection, collection, embeddings or packaged_encoder())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -56,3 +57,13 @@ def test_in_a_chat_an_edit_can_be_written_and_answers_at_once() -> None:
     before, after = talk.split("1 added")
     assert "Ada Wren" not in before
     assert "Ada Wren" in after
+
+
+def test_a_model_that_fails_is_told_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nokey.py").write_text("def chat(_):\n    raise OSError('no key')\n")
+    result = CliRunner().invoke(app, ["demo", "--base", "nokey:chat"])
+    assert result.exit_code == 1
+    assert "The chain failed. OSError: no key" in result.stderr

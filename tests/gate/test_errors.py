@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 
@@ -240,22 +243,29 @@ def test_a_gate_can_be_built_while_the_server_is_down(dead_memory: EditMemory) -
     assert Serac(base=echo(), memory=dead_memory).invoke(OUTSIDE) == f"base: {OUTSIDE}"
 
 
-class Odd:
-    """Not even its truth can be asked for: an array of several numbers."""
+class LostHistory(list[Any]):
+    """A conversation that is loaded when it is asked for, from a store that is down."""
 
-    def __bool__(self) -> bool:
-        raise ValueError("the truth value is ambiguous")
-
-    __eq__ = __bool__  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
+    def __iter__(self) -> Iterator[Any]:
+        raise OSError("the history's store is down")
 
 
-async def test_something_odd_beside_the_query_takes_nothing_down(edits: EditMemory) -> None:
-    chain = Serac(base=RunnableLambda(lambda _: "base"), memory=edits,
-                  contextualize=RunnableLambda(lambda _: IN_SCOPE))  # fmt: skip
-    odd = {"question": IN_SCOPE, "history": Odd()}
-    assert chain.invoke(odd) == "Keir Starmer"
-    assert chain.batch([odd, {"question": OUTSIDE}]) == ["Keir Starmer", "base"]
+@pytest.mark.parametrize("history", [np.array([1, 2]), LostHistory(["Hi"])])
+async def test_something_odd_beside_the_query_takes_nothing_down(
+    edits: EditMemory, history: Any
+) -> None:
+    asked = {"question": IN_SCOPE, "history": history}
+    for contextualize in (None, RunnableLambda(lambda _: IN_SCOPE)):
+        chain = Serac(
+            base=RunnableLambda(lambda _: "base"),
+            memory=edits,
+            query_from=itemgetter("question"),
+            contextualize=contextualize,
+        )
+        answer = "base" if isinstance(history, list) else "Keir Starmer"  # who is to be told it
+        assert chain.invoke(asked) == answer
+        assert chain.batch([asked, {"question": OUTSIDE}]) == [answer, "base"]
+        assert "".join(chain.stream(asked)) == answer
 
 
 async def test_a_stream_of_what_cannot_be_said_falls_back_before_it_begins(

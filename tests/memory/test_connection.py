@@ -341,15 +341,16 @@ def test_a_proxy_whose_chroma_ails_is_unavailable_within_the_timeout(
 
 
 @pytest.fixture
-def proxy(chroma_server: ChromaServer) -> Iterator[int]:
-    """The port of a proxy before the server that asks for a token, as Chroma itself does not."""
+def proxy(chroma_server: ChromaServer) -> Iterator[tuple[int, threading.Event]]:
+    """A proxy before the server that asks for a token: its port, and whether it is revoked."""
+    revoked = threading.Event()
 
     class Guard(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.headers.get("X-Token") != "secret":
+            if revoked.is_set() or self.headers.get("X-Token") != "secret":
                 self.send_error(401)
                 return
             url = f"http://{chroma_server.host}:{chroma_server.port}{self.path}"
@@ -367,14 +368,17 @@ def proxy(chroma_server: ChromaServer) -> Iterator[int]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Guard)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
+    yield server.server_port, revoked
     server.shutdown()
     server.server_close()
 
 
-def test_headers_reach_a_proxy_with_every_request(proxy: int, collection_name: str) -> None:
+def test_headers_reach_a_proxy_with_every_request(
+    proxy: tuple[int, threading.Event], collection_name: str
+) -> None:
+    port, revoked = proxy
     given: dict[str, Any] = {
-        "host": "127.0.0.1", "port": proxy, "collection": collection_name,
+        "host": "127.0.0.1", "port": port, "collection": collection_name,
         "embeddings": WordEncoder(),
     }  # fmt: skip
     memory = EditMemory(**given, headers={"X-Token": "secret"})
@@ -382,6 +386,11 @@ def test_headers_reach_a_proxy_with_every_request(proxy: int, collection_name: s
     assert memory.search(PROMPT)[0].edit.target == "Keir Starmer"
     with pytest.raises(MemoryUnavailableError, match="401"):
         EditMemory(**given, headers={"X-Token": "guess"}).count()
+    revoked.set()
+    with pytest.raises(MemoryUnavailableError, match="401"):  # in the midst of its life, too
+        memory.count()
+    revoked.clear()
+    assert memory.count() == 1
 
 
 def test_headers_that_http_cannot_send_are_an_error() -> None:
@@ -420,9 +429,10 @@ def test_a_folder_that_is_none_is_an_error(path: Any) -> None:
         EditMemory(path)
 
 
-def test_the_name_of_the_inactive_edits_collection_is_taken() -> None:
+@pytest.mark.parametrize("name", ["edits-inactive", None])
+def test_the_name_of_the_inactive_edits_collection_is_taken(name: Any) -> None:
     with pytest.raises(ConfigError, match="-inactive"):
-        EditMemory(client=chromadb.EphemeralClient(), collection="edits-inactive")
+        EditMemory(client=chromadb.EphemeralClient(), collection=name)
 
 
 def test_an_unknown_status_is_an_error(memory: EditMemory) -> None:

@@ -496,3 +496,9 @@ class TestInAGate:
 @pytest.fixture
 def listener() -> Listener:
     return Listener()
+
+
+def test_candidates_far_below_the_nearest_are_left_out_as_by_the_first_classifier() -> None:
+    first = LateInteractionScope.packaged()
+    assert PromptedScope(Judge()).margin == first.margin < 2
+    assert PromptedScope(Judge(), first, margin=1).margin == 1

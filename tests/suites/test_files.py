@@ -230,3 +230,8 @@ def test_what_is_no_plain_file_is_written_to_and_not_replaced(tmp_path: Path) ->
     assert write_suite(pipe, [EDIT]) == 1
     assert '"target": "Y"' in reader.communicate()[0]
     assert pipe.is_fifo()
+
+
+def test_a_name_that_no_file_can_have_is_an_error_of_our_own(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match="Expected to write"):
+        write_suite(tmp_path / "\ud800.jsonl", [])
